@@ -1,0 +1,51 @@
+"""An enrollment: one profile's run of a journey, pinned to the version it entered."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+#: active    moving or waiting
+#: finished  reached the end or an exit step; messages may still be on their way
+#: stopped   a stop event ended it
+#: merged    the shopper had the same run under another identity
+Status = Literal["active", "finished", "stopped", "merged"]
+
+
+class Enrollment(msgspec.Struct, frozen=True, gc=False):
+    """One run.
+
+    ``id``          derived from (journey, profile, key, trigger event): a retry makes the same.
+    ``key``         the product or cart it is about, "" without key.
+    ``bucket``      the profile id at entry: what splits and holdout hash, so that they stay
+                    put when profiles merge.
+    ``event_id``    the trigger event; ``entered_at`` its time. ``order_key`` of it is
+                    (entered_at, event_id).
+    ``at``          path of the step it stands at; None once at the end.
+    ``wake_at``     UTC; None when nothing is due.
+    ``waiting_for`` the event name a ``wait for`` step stands on, else "".
+    ``visits``      how many steps were passed; makes message ids of a revisited step differ.
+    ``live``        a stop can still reach it: active, or finished with messages due.
+    """
+
+    id: str
+    journey: str
+    version: str
+    profile_id: int
+    key: str
+    bucket: int
+    event_id: str
+    entered_at: datetime
+    status: Status = "active"
+    at: str | None = None
+    wake_at: datetime | None = None
+    waiting_for: str = ""
+    visits: int = 0
+    live: bool = True
+    held_out: bool = False
+    goal: bool = False
+    reason: str = ""
+    stopped_by: str = ""
+    ended_at: datetime | None = None

@@ -1,0 +1,84 @@
+"""A message: what we mean to say to one shopper, once. A delivery is one attempt at it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+#: due        may be claimed from ``due_at`` on
+#: claimed    the gate let it through; its provider is being called
+#: sent       the provider took it
+#: unknown    the call left, no answer came: never blindly sent again (P4)
+#: failed     the provider refused it for good
+#: cancelled  its run was stopped before it went
+#: skipped    the gate or the overdue policy refused it; ``reason`` says why
+MessageStatus = Literal["due", "claimed", "sent", "unknown", "failed", "cancelled", "skipped"]
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One intent to send.
+
+    ``id``          derived from (enrollment, step path, visit): one intent, one row (P4).
+    ``due_at``      earliest time it may go, UTC. ``expires_at``: after it, skip (P9); None never.
+    ``event_id``    the trigger event, whose properties the template sees as ``event``.
+    """
+
+    id: str
+    enrollment_id: str
+    profile_id: int
+    journey: str
+    version: str
+    step: str
+    channel: str
+    template: str
+    topic: str
+    event_id: str
+    created_at: datetime
+    due_at: datetime
+    expires_at: datetime | None = None
+    on_unknown: str = "hold"
+    offer: dict[str, Any] = {}
+    status: MessageStatus = "due"
+    attempts: int = 0
+    reason: str = ""
+
+
+class Email(msgspec.Struct, frozen=True):
+    """A rendered mail. ``headers`` holds List-Unsubscribe and the like."""
+
+    message_id: str
+    to: str
+    from_address: str
+    from_name: str
+    subject: str
+    text: str
+    html: str
+    headers: dict[str, str] = {}
+    reply_to: str = ""
+    locale: str = "en"
+    journey: str = ""
+
+
+class Sms(msgspec.Struct, frozen=True):
+    """A rendered text message. ``segments`` and ``encoding`` as the operator will bill it."""
+
+    message_id: str
+    to: str
+    sender: str
+    body: str
+    segments: int = 1
+    encoding: Literal["GSM-7", "UCS-2"] = "GSM-7"
+    locale: str = "en"
+    journey: str = ""
+
+
+Rendered = Email | Sms
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What the provider answered when it took the message. ``reference`` is its own id."""
+
+    provider: str
+    reference: str = ""

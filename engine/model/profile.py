@@ -1,0 +1,43 @@
+"""A profile: one shopper, however many identifiers lead to them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+
+class Profile(msgspec.Struct, frozen=True, gc=False):
+    """What is known of one shopper.
+
+    ``id``              63-bit number derived from the first identifier seen; stable for ever.
+    ``traits``          what identify calls and ``update`` steps set (``email``, ``phone``,
+                        ``first_name``, ``locale``, ``timezone``, … in snake_case).
+    ``orders``          Order Completed events counted.
+    ``lifetime_value``  money spent less refunds, by ISO currency.
+    ``first_seen`` / ``last_seen`` / ``last_order_at``   event times, UTC.
+    """
+
+    id: int
+    traits: dict[str, Any] = {}
+    orders: int = 0
+    lifetime_value: dict[str, Decimal] = {}
+    first_seen: datetime | None = None
+    last_seen: datetime | None = None
+    last_order_at: datetime | None = None
+
+
+class Consent(msgspec.Struct, frozen=True, gc=False):
+    """One decision of a shopper about one channel and topic.
+
+    ``topic`` "*" covers every topic of the channel. ``granted`` False always wins over an
+    older True, and on a merge of two profiles the stricter of the two stands (P5).
+    """
+
+    channel: str
+    topic: str
+    granted: bool
+    at: datetime
+    source: str = ""
