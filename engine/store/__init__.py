@@ -1,0 +1,1 @@
+"""PostgreSQL: the only place where anything is true. One module per aggregate, SQL as SQL."""
