@@ -1,0 +1,1 @@
+"""Everything that becomes an event, up to the moment it is committed to the inbox."""
