@@ -63,3 +63,5 @@ class Policy:
     caps: tuple[Cap, ...] = ()
     #: channel -> provider name, for example {"email": "sendgrid", "sms": "twilio"}
     providers: Mapping[str, str] = field(default_factory=dict)
+    #: whether a shopper goes on ad audiences until a no to the channel ``ads``, or after a yes
+    ads_consent: Literal["opt-in", "opt-out"] = "opt-out"

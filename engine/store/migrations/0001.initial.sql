@@ -79,6 +79,7 @@ create table consent (
     source     text        not null default '',
     primary key (profile_id, channel, topic)
 );
+create index consent_no_ads on consent (profile_id) where channel = 'ads' and not granted;
 
 -- A hard block of one address on one channel, whoever it belongs to. address is 'email:…' / 'phone:…'.
 create table suppression (
@@ -111,7 +112,8 @@ create table enrollment (
     wake_at     timestamptz,
     waiting_for text        not null default '',
     visits      integer     not null default 0,
-    live        boolean     not null default true,
+    live        boolean     not null default true,   -- a stop can still reach it
+    on_audience boolean     not null default false,  -- it put the shopper on an audience
     held_out    boolean     not null default false,
     goal        boolean     not null default false,
     reason      text        not null default '',

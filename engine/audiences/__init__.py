@@ -1,0 +1,50 @@
+"""Ad audiences: one file per platform, one line per platform here.
+
+A platform is its upload format: the columns of its CSV and the hashed row of one member.
+Nothing but hashes (and, where the platform asks for them so, country and postal code) leaves.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.audiences import google, meta
+from engine.audiences.values import Member, member
+
+__all__ = ["PLATFORMS", "Member", "Platform", "member"]
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """An ad platform's customer file. ``row`` gives None for a member it could never find."""
+
+    name: str
+    columns: tuple[str, ...]
+    row: Callable[[Member], tuple[str, ...] | None]
+
+    @property
+    def header(self) -> str:
+        """The first line of the file, with its line end."""
+        return _line(self.columns)
+
+    def line(self, profile_id: int, traits: Mapping[str, Any], region: str) -> str | None:
+        """The profile's line of the file, with its line end; None for one without a usable
+        email address or phone. ``region``: the shop's ISO country."""
+        row = self.row(member(profile_id, traits, region=region))
+        return None if row is None else _line(row)
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
+
+
+PLATFORMS: Mapping[str, Platform] = {
+    "google": Platform("google", google.COLUMNS, google.row),
+    "meta": Platform("meta", meta.COLUMNS, meta.row),
+}

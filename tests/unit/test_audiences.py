@@ -1,0 +1,199 @@
+"""Spelling and hashing for ad platforms, against the platforms' own published vectors."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.audiences import PLATFORMS, google, member, meta
+from engine.audiences.values import e164, sha256
+from tests.shared_data import shared
+
+NOTHING = hashlib.sha256(b"").hexdigest()
+
+
+@pytest.fixture(scope="module")
+def vectors() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(shared("vectors/vectors.json").read_text())
+    return loaded
+
+
+def cells(platform: str, traits: dict[str, Any], region: str = "US") -> dict[str, str]:
+    """The platform's row of a profile, by column name."""
+    line = PLATFORMS[platform].line(7, traits, region)
+    assert line is not None
+    rows = list(csv.DictReader([PLATFORMS[platform].header, line]))
+    assert len(rows) == 1
+    return rows[0]
+
+
+def test_google_hashes_addresses_as_google_does(vectors: dict[str, Any]) -> None:
+    for raw, spelled, digest, _base64 in vectors["google_customer_match"]["email"]:
+        assert google.email(raw) == spelled
+        assert sha256(google.email(raw)) == digest
+
+
+def test_google_drops_what_is_no_address(vectors: dict[str, Any]) -> None:
+    for raw in vectors["google_customer_match"]["email_invalid"]:
+        assert google.email(raw) == ""
+
+
+def test_google_hashes_phones_as_google_does(vectors: dict[str, Any]) -> None:
+    known = vectors["google_customer_match"]
+    for raw, spelled in known["phone"]:
+        region = "GB" if spelled.startswith("+44") else "US"
+        assert google.phone(raw, region) == spelled
+    assert sha256(google.phone(known["phone_hash"][0], "US")) == known["phone_hash"][1]
+
+
+def test_google_hashes_names_and_spells_places_as_google_does(vectors: dict[str, Any]) -> None:
+    known = vectors["google_customer_match"]
+    for raw, spelled, digest in (known["given_name"], known["family_name"]):
+        assert google.name(raw) == spelled
+        assert sha256(google.name(raw)) == digest
+    assert google.country(known["region"][0]) == known["region"][1]
+    assert google.postal_code(known["postal"][0]) == known["postal"][1]
+
+
+def test_meta_hashes_as_meta_does(vectors: dict[str, Any]) -> None:
+    spell = {"em": meta.email, "ph": lambda raw: meta.phone(raw, "US"), "fn": meta.name}
+    for kind, raw, spelled, digest in vectors["meta_hash"]:
+        raw = raw.removeprefix("US ")
+        assert spell[kind](raw) == spelled
+        assert sha256(spell[kind](raw)) == digest
+
+
+def test_a_local_number_gets_its_country_code() -> None:
+    assert e164("0300 1234567", "PK") == "+923001234567"
+    assert e164("098765 43210", "IN") == "+919876543210"
+    assert e164("923001234567", "IN") == "+923001234567", "its + was lost on the way"
+    assert e164("+92 300 1234567", "US") == "+923001234567"
+
+
+@pytest.mark.parametrize("phone", ["", "   ", "12", "call me", "+1 000 000 0000", "0000000000"])
+def test_a_number_that_cannot_exist_is_dropped(phone: str) -> None:
+    assert e164(phone, "US") == ""
+    assert PLATFORMS["google"].line(7, {"phone": phone}, "US") is None
+    assert PLATFORMS["meta"].line(7, {"phone": phone}, "US") is None
+
+
+def test_the_shoppers_country_goes_before_the_shops() -> None:
+    traits = {"phone": "0300 1234567", "address": {"country": "pk"}}
+    assert cells("google", traits, "US")["Phone"] == sha256("+923001234567")
+    assert cells("meta", traits, "US")["phone"] == sha256("923001234567")
+
+
+def test_google_row_has_the_documented_columns() -> None:
+    assert PLATFORMS["google"].header == "Email,Phone,First Name,Last Name,Country,Zip\n"
+    row = cells(
+        "google",
+        {
+            "email": "Ayesha.Khan@Gmail.com",
+            "phone": "0300 1234567",
+            "first_name": " Ayesha ",
+            "last_name": "KHAN",
+            "address": {"country": "PK", "postal_code": " 54000 "},
+        },
+    )
+    assert row == {
+        "Email": sha256("ayeshakhan@gmail.com"),
+        "Phone": sha256("+923001234567"),
+        "First Name": sha256("ayesha"),
+        "Last Name": sha256("khan"),
+        "Country": "PK",
+        "Zip": "54000",
+    }
+
+
+def test_google_gets_a_whole_postal_address_or_none() -> None:
+    row = cells("google", {"email": "a@example.com", "first_name": "Ada", "country": "GB"})
+    assert row["Email"] == sha256("a@example.com")
+    assert [row[c] for c in ("First Name", "Last Name", "Country", "Zip")] == [""] * 4
+
+
+def test_meta_row_has_the_documented_columns() -> None:
+    assert PLATFORMS["meta"].header == "email,phone,fn,ln,country,zip,extern_id\n"
+    row = cells(
+        "meta",
+        {
+            "email": "Ayesha.Khan@Gmail.com",
+            "first_name": "عائشہ",
+            "last_name": "O'Neil",
+            "address": {"country": "US", "postal_code": "94025-1234"},
+        },
+    )
+    assert row == {
+        "email": sha256("ayesha.khan@gmail.com"),
+        "phone": "",
+        "fn": sha256("عائشہ"),
+        "ln": sha256("oneil"),
+        "country": sha256("us"),
+        "zip": sha256("94025"),
+        "extern_id": sha256("profile:7"),
+    }
+
+
+def test_one_spelling_of_an_accent_one_hash() -> None:
+    decomposed = unicodedata.normalize("NFD", "Valéry")
+    assert decomposed != "Valéry"
+    for spell in (google.name, meta.name):
+        assert sha256(spell(decomposed)) == sha256(spell("Valéry"))
+
+
+def test_what_leaves_in_plain_text_is_a_country_and_a_postal_code_or_nothing() -> None:
+    traits = {
+        "email": "a@example.com",
+        "first_name": "Ada",
+        "last_name": "King",
+        "country": "my address is a@example.com",
+        "zip": '=HYPERLINK("http://evil.example")',
+    }
+    row = cells("google", traits)
+    assert (row["Country"], row["Zip"]) == ("", "")
+
+
+def test_member_reads_numbers_and_ignores_what_is_no_text() -> None:
+    read = member(1, {"zip": 54000, "email": ["x"], "phone": True, "address": "?"}, region="PK")
+    assert (read.postal_code, read.email, read.phone, read.region) == ("54000", "", "", "PK")
+
+
+text = st.text(max_size=40)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "email": st.one_of(text, st.emails()),
+            "phone": st.one_of(text, st.from_regex(r"\+?[0-9 ()-]{4,16}", fullmatch=True)),
+            "first_name": text,
+            "last_name": text,
+            "country": st.one_of(text, st.sampled_from(["US", "pk", "IN"])),
+            "zip": text,
+        },
+    )
+)
+def test_nothing_but_hashes_leaves_whatever_the_traits(traits: dict[str, Any]) -> None:
+    hexadecimal = set("0123456789abcdef")
+    for platform in PLATFORMS.values():
+        line = platform.line(7, traits, "US")
+        if line is None:
+            continue
+        assert line.count("\n") == 1 and line.endswith("\n")
+        row = next(csv.reader([line]))
+        assert len(row) == len(platform.columns)
+        assert NOTHING not in row, "the hash of nothing would be one person whom all share"
+        for column, value in zip(platform.columns, row, strict=True):
+            if value and column == "Country":
+                assert len(value) == 2 and value.isascii() and value.isupper()
+            elif value and column == "Zip":
+                assert len(value) <= 10 and value.isascii()
+            elif value:
+                assert len(value) == 64 and set(value) <= hexadecimal
