@@ -1,0 +1,1 @@
+"""PostgreSQL and Redis that Winback brings along and runs itself, and their supervisor."""
