@@ -207,8 +207,18 @@ def test_a_condition_reaches_properties_and_never_attributes() -> None:
     assert value("event.items") == 5
 
 
-def test_a_fact_that_is_not_given_is_missing() -> None:
-    assert compile_condition("trigger.price is defined", "").test({}) is False
+def test_a_fact_that_is_not_given_cannot_be_decided_on() -> None:
+    condition = compile_condition("not trigger.price", "")
+    assert holds(condition, {}) == (False, "trigger is missing")
+    assert holds(compile_condition("bought()", ""), {"now": NOW}) == (False, "history is missing")
+
+
+def test_facts_may_be_made_when_they_are_looked_at() -> None:
+    class Lazy(dict[str, Any]):
+        def __missing__(self, name: str) -> Any:
+            return {"price": len(name)}
+
+    assert compile_condition("event.price + trigger.price == 12", "").test(Lazy()) is True
 
 
 @pytest.mark.parametrize(

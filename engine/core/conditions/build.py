@@ -28,6 +28,7 @@ def _count(facts: Mapping[str, Any], event: str, within: timedelta | None) -> in
 _REACHABLE: Final[Mapping[str, Any]] = {
     "__builtins__": {},
     "ArithmeticError": ArithmeticError,
+    "KeyError": KeyError,
     "RecursionError": RecursionError,
     "_Missing": values.Missing,
     "_present": values.present,
@@ -44,6 +45,8 @@ _TEMPLATE: Final = """
 def test(facts):
     try:
         value = BODY
+    except KeyError as fact:
+        raise _wrong(f"{fact.args[0]} is missing") from fact
     except (ArithmeticError, RecursionError) as error:
         raise _wrong("cannot be worked out with these numbers") from error
     return _present(value) if value.__class__ is _Missing else value

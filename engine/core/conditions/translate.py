@@ -137,9 +137,7 @@ class Translator:
             raise ConditionSyntaxError(
                 f"unknown name '{node.name}'", node.lineno, f"did you mean '{hint}'?"
             )
-        get = ast.Attribute(ast.Name("facts", ast.Load()), "get", ast.Load())
-        missing = self._keep(Missing(node.name))
-        return ast.Call(get, [ast.Constant(node.name), missing], [])
+        return ast.Subscript(_facts(), ast.Constant(node.name), ast.Load())
 
     def _compare(self, node: nodes.Compare, depth: int) -> ast.expr:
         parts, left = [], node.expr
