@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from engine.clock import from_environment as clock_from
 from engine.errors import ConfigError
@@ -30,6 +30,8 @@ class Settings:
                     at its end.
     ``secret``      signs the tokens in mails; kept in ``home/secret`` unless given.
     ``clock``       empty for the system clock, else ``SPEED@ISO-ORIGIN`` (``engine.clock``).
+    ``demo``        the demo's pages (shop, mailbox, live) are there, open to whoever can reach the
+                    port, and every channel is the local mailbox.
     ``*_base_url``  another address for a provider, such as a simulator's.
     ``smtp_tls``    "" plain, "starttls" (smtp://…?tls=starttls, default for port 587), or
                     "tls" from the first byte (smtps://).
@@ -40,6 +42,7 @@ class Settings:
     port: int = 8080
     public_url: str = "http://127.0.0.1:8080"
     clock: str = ""
+    demo: bool = False
     workers: int = 2
     write_key: str = field(default="", repr=False)
     secret: str = field(default="", repr=False)
@@ -78,6 +81,7 @@ class Settings:
             port=port,
             public_url=_url(env, "WINBACK_PUBLIC_URL", f"http://127.0.0.1:{port}"),
             clock=_clock(env),
+            demo=env.get("WINBACK_DEMO") == "1",
             workers=_number(env, "WINBACK_WORKERS", 2, 1, 256),
             write_key=env.get("WINBACK_WRITE_KEY", ""),
             secret=_secret(env, home),
@@ -91,6 +95,42 @@ class Settings:
             twilio_base_url=_url(env, "TWILIO_BASE_URL", TWILIO),
             **_smtp(env),
         )
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables that make ``from_environment`` give these settings again: how a
+        supervisor tells its children."""
+        return {
+            "WINBACK_PROJECT_DIR": str(self.project_dir),
+            "WINBACK_HOME": str(self.home),
+            "WINBACK_PORT": str(self.port),
+            "WINBACK_PUBLIC_URL": self.public_url,
+            "WINBACK_CLOCK": self.clock,
+            "WINBACK_DEMO": "1" if self.demo else "",
+            "WINBACK_WORKERS": str(self.workers),
+            "WINBACK_WRITE_KEY": self.write_key,
+            "WINBACK_SECRET": self.secret,
+            "DATABASE_URL": self.database_url or "",
+            "REDIS_URL": self.redis_url or "",
+            "SENDGRID_API_KEY": self.sendgrid_api_key,
+            "SENDGRID_BASE_URL": self.sendgrid_base_url,
+            "SENDGRID_WEBHOOK_PUBLIC_KEY": self.sendgrid_webhook_public_key,
+            "TWILIO_ACCOUNT_SID": self.twilio_account_sid,
+            "TWILIO_AUTH_TOKEN": self.twilio_auth_token,
+            "TWILIO_BASE_URL": self.twilio_base_url,
+            "WINBACK_SMTP_URL": self._smtp_url(),
+        }
+
+    def _smtp_url(self) -> str:
+        if not self.smtp_host:
+            return ""
+        login = f"{quote(self.smtp_user, safe='')}:{quote(self.smtp_password, safe='')}@"
+        scheme, query = {
+            "": ("smtp", "?tls=none"),
+            "starttls": ("smtp", "?tls=starttls"),
+            "tls": ("smtps", ""),
+        }[self.smtp_tls]
+        host = f"[{self.smtp_host}]" if ":" in self.smtp_host else self.smtp_host
+        return f"{scheme}://{login if self.smtp_user else ''}{host}:{self.smtp_port}{query}"
 
 
 def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

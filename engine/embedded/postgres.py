@@ -102,6 +102,8 @@ class EmbeddedPostgres:
                 )
             if self._wait_until_ready(deadline):
                 return
+            if self.process is None:
+                raise WinbackError("PostgreSQL was stopped while it started.")
             # Backends of a server that was killed may still be letting go of its memory.
             if time.monotonic() > deadline or "still in use" not in self._log_end():
                 raise WinbackError(
@@ -126,7 +128,8 @@ class EmbeddedPostgres:
         process.wait()
 
     def running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+        process = self.process
+        return process is not None and process.poll() is None
 
     def _prepare(self, binaries: Path, user: str) -> None:
         self.data.parent.mkdir(parents=True, exist_ok=True)
@@ -177,10 +180,10 @@ class EmbeddedPostgres:
 
     def _wait_until_ready(self, deadline: float) -> bool:
         """PostgreSQL itself writes "ready" into its pid file; until then it refuses clients."""
-        while self.running() and time.monotonic() < deadline:
-            assert self.process is not None
+        process = self.process
+        while process is not None and self.running() and time.monotonic() < deadline:
             lines = _pid_file(self.data)
-            if lines[:1] == [str(self.process.pid)] and lines[7:] == ["ready"]:
+            if lines[:1] == [str(process.pid)] and lines[7:] == ["ready"]:
                 return True
             time.sleep(0.02)
         return False

@@ -91,7 +91,8 @@ class EmbeddedRedis:
         process.wait()
 
     def running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+        process = self.process
+        return process is not None and process.poll() is None
 
     def _command(self, program: Path) -> list[str | Path]:
         return [

@@ -1,0 +1,53 @@
+# Winback: `make help` lists what there is. Every target makes its own set-up.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types bench fmt clean
+SHELL := /bin/sh
+BIN := .venv/bin
+READY := .venv/.ready
+
+help: ## list these
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make .venv with everything pinned in requirements.lock
+
+# The lock is checked by hash and complete, so nothing else is resolved or fetched.
+$(READY): requirements.lock pyproject.toml
+	@set -e; python=; for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    python=$$candidate; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	  echo "Winback needs Python 3.11 or newer; python3 here is: $$(python3 --version 2>&1)." >&2; \
+	  echo "Install one (Debian: apt-get install python3 python3-venv) and run make again." >&2; \
+	  exit 1; fi; \
+	if [ ! -x $(BIN)/pip ]; then \
+	  echo "Making .venv with $$($$python --version)"; \
+	  $$python -m venv --clear .venv || { \
+	    echo "Could not make .venv (Debian: apt-get install python3-venv)." >&2; exit 1; }; fi
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: setup ## a shop that you can try, on a fast clock (ONCE=1: no person needed, ends by itself)
+	$(BIN)/winback demo $(if $(ONCE),--once)
+
+test: setup ## all tests (ARGS="tests/unit -k name" for some)
+	$(BIN)/pytest -q $(ARGS)
+
+lint: setup ## style, formatting, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: setup ## the type checker
+	$(BIN)/mypy
+
+bench: setup ## measure the budgets beside their limits
+	$(BIN)/winback bench
+
+fmt: setup ## format the code and mend what can be mended
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+clean: ## remove .venv, caches and the state of `winback up` in var/
+	rm -rf .venv var build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
