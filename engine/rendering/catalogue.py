@@ -1,0 +1,131 @@
+"""The templates folder: which template speaks which language, compiled when first needed.
+
+A changed file is noticed at the next message. If the change cannot be compiled, the version
+that could stays in use and a warning says so: a half-saved file must not cost a day's mail.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+from engine.errors import RenderError
+from engine.rendering.compiler import EmailTemplate, SmsTemplate, compile_email, compile_sms
+
+_FILE = re.compile(r"(email|sms)(?:\.([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*))?\.(mjml|html|txt)")
+_NAME = re.compile(r"[A-Za-z0-9][\w-]*(/[A-Za-z0-9][\w-]*)*")
+_log = logging.getLogger(__name__)
+
+Stamp = tuple[tuple[Path, int], ...]
+
+
+class _Kept(NamedTuple):
+    template: EmailTemplate | SmsTemplate
+    stamp: Stamp
+
+
+class Catalogue:
+    """Finds and compiles templates below ``folder``. Thread-safe."""
+
+    def __init__(self, folder: Path, default_locale: str) -> None:
+        self.folder = folder
+        self._default_locale = default_locale
+        self._kept: dict[tuple[str, str, str], _Kept] = {}
+        self._listed: dict[str, tuple[int, dict[str, dict[str, Path]]]] = {}
+        self._warned: dict[tuple[str, str, str], Stamp] = {}
+        self._lock = Lock()
+
+    def locales(self, name: str, channel: str) -> dict[str, Path]:
+        """By locale the file that holds ``channel`` of the template ``name``.
+
+        Raises ``RenderError`` when there is none.
+        """
+        if not _NAME.fullmatch(name):
+            raise RenderError(f"{name!r} is no name of a template.")
+        place = f"{self.folder.name}/{name}"
+        try:
+            changed = (self.folder / name).stat().st_mtime_ns
+        except OSError:
+            raise RenderError(f"There is no template {name}: the folder {place} is missing.") from (
+                None
+            )
+        known = self._listed.get(name)
+        if known is None or known[0] != changed:
+            known = (changed, self._list(name))
+            self._listed[name] = known
+        found = known[1].get(channel)
+        if not found:
+            kind = "sms.en.txt" if channel == "sms" else f"{channel}.en.mjml"
+            raise RenderError(f"The template {name} has no {channel}: write {place}/{kind}.")
+        return found
+
+    def email(self, name: str, locale: str) -> EmailTemplate:
+        """The mail of template ``name`` in ``locale`` (one of ``locales``)."""
+        path = self.locales(name, "email")[locale]
+        text = self.locales(name, "text").get(locale) if self._has_text(name) else None
+        made = self._get(
+            (name, "email", locale), lambda: compile_email(self.folder, path, text, locale)
+        )
+        assert isinstance(made, EmailTemplate)
+        return made
+
+    def sms(self, name: str, locale: str) -> SmsTemplate:
+        """The text message of template ``name`` in ``locale`` (one of ``locales``)."""
+        path = self.locales(name, "sms")[locale]
+        made = self._get((name, "sms", locale), lambda: compile_sms(self.folder, path, locale))
+        assert isinstance(made, SmsTemplate)
+        return made
+
+    def _has_text(self, name: str) -> bool:
+        return "text" in self._listed[name][1]
+
+    def _list(self, name: str) -> dict[str, dict[str, Path]]:
+        channels: dict[str, dict[str, Path]] = {}
+        for path in sorted((self.folder / name).iterdir()):
+            found = _FILE.fullmatch(path.name)
+            if not found:
+                continue
+            channel, locale, suffix = found.groups()
+            if (channel == "sms") != (suffix == "txt"):
+                if suffix != "txt":
+                    continue
+                channel = "text"
+            channels.setdefault(channel, {})[locale or self._default_locale] = path
+        return channels
+
+    def _get(
+        self, key: tuple[str, str, str], make: Callable[[], EmailTemplate | SmsTemplate]
+    ) -> EmailTemplate | SmsTemplate:
+        kept = self._kept.get(key)
+        if kept and kept.stamp == (now := _stamp(kept.template.files)):
+            return kept.template
+        with self._lock:
+            again = self._kept.get(key)
+            if again is not kept and again is not None:
+                return again.template
+            if kept and self._warned.get(key) == now:
+                return kept.template
+            try:
+                made = make()
+            except RenderError as error:
+                if not kept:
+                    raise
+                self._warned[key] = now
+                _log.warning("%s; its last good version stays in use.", error)
+                return kept.template
+            self._kept[key] = _Kept(made, _stamp(made.files))
+            return made
+
+
+def _stamp(files: tuple[Path, ...]) -> Stamp:
+    stamp = []
+    for path in files:
+        try:
+            stamp.append((path, path.stat().st_mtime_ns))
+        except OSError:
+            stamp.append((path, 0))
+    return tuple(stamp)

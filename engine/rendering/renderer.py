@@ -1,0 +1,219 @@
+"""A message made ready to hand to a provider."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from engine.errors import RenderError
+from engine.model.diagnostic import Diagnostic
+from engine.model.message import Email, Message, Rendered, Sms
+from engine.model.policy import Policy
+from engine.model.profile import Profile
+from engine.rendering import locales
+from engine.rendering.catalogue import Catalogue
+from engine.rendering.links import Links
+from engine.rendering.parts import one_line, starting_right_to_left
+from engine.rendering.plaintext import tidy
+from engine.rendering.segments import segments_of
+
+#: What Twilio takes in one message (its API specification).
+LONGEST_SMS = 1600
+
+_ADDRESS = {"email": "email", "sms": "phone"}
+_PERIOD = re.compile(r"(\d+)\s*(second|minute|hour|day|week)s?\b")
+
+
+class Renderer:
+    """Renders the templates below ``folder`` for one shop. Thread-safe; templates are compiled
+    once and again when their file changes.
+
+    ``public_url`` and ``secret`` make the links by which a reader leaves (see ``Links``).
+    """
+
+    def __init__(self, folder: Path, policy: Policy, *, public_url: str, secret: str) -> None:
+        self.policy = policy
+        shop = policy.shop
+        self._catalogue = Catalogue(folder.absolute(), shop.locale)
+        self._shop = asdict(shop)
+        self.links = Links(
+            secret, public_url, (t.name for t in policy.topics.values() if t.consent != "none")
+        )
+
+    def render(
+        self,
+        message: Message,
+        traits: Mapping[str, Any] | Profile,
+        properties: Mapping[str, Any],
+        key: str = "",
+        address: str = "",
+    ) -> Rendered:
+        """The mail or text that ``message`` means, in the shopper's language.
+
+        ``traits``: what the template sees as ``profile``; a Profile stands for its traits with
+        its orders and dates. ``properties``: of the trigger event. ``address``: where it goes;
+        without it, the trait ``email`` or ``phone``. Raises ``RenderError``, with the file and
+        line of the template where it is the template that does not fit these values.
+        """
+        known = self._known(traits) if isinstance(traits, Profile) else traits
+        to = address or known.get(_ADDRESS.get(message.channel, "")) or ""
+        if not isinstance(to, str) or not to:
+            raise RenderError(f"The shopper has no address for {message.channel}.")
+        try:
+            if message.channel == "email":
+                return self._email(message, known, properties, to, key)
+            return self._sms(message, known, properties, to, key)
+        except RenderError as error:
+            raise self._placed(error) from error
+
+    def check(self, template: str, channel: str) -> list[Diagnostic]:
+        """Compile every language of one template and tell what is wrong, [] if nothing is."""
+        findings = []
+        try:
+            tags = self._catalogue.locales(template, channel)
+        except RenderError as error:
+            return [Diagnostic(template, 1, 1, "error", "T001", str(error))]
+        compiled = self._catalogue.email if channel == "email" else self._catalogue.sms
+        for tag in tags:
+            try:
+                compiled(template, tag)
+            except RenderError as error:
+                placed = self._placed(error)
+                text = str(placed).removeprefix(f"{placed.file}:{placed.line}: ")
+                text = text.removeprefix(f"{placed.file}: ")
+                line = max(placed.line, 1)
+                findings.append(Diagnostic(placed.file, line, 1, "error", "T002", text))
+        return findings
+
+    def _email(
+        self,
+        message: Message,
+        traits: Mapping[str, Any],
+        event: Mapping[str, Any],
+        to: str,
+        key: str,
+    ) -> Email:
+        names = self._catalogue.locales(message.template, "email")
+        tag = locales.choose(traits, self.policy.shop.locale, names)
+        template = self._catalogue.email(message.template, tag)
+        variables = self._variables(message, traits, event, key, tag, template.direction)
+        subject = one_line(template.subject.render(variables))
+        variables["subject"] = subject
+        if template.preheader:
+            variables["preheader"] = one_line(template.preheader.render(variables))
+        text = tidy(template.text.render(variables))
+        if template.direction == "rtl":
+            subject = starting_right_to_left(subject, always=False)
+            text = starting_right_to_left(text, always=True)
+        shop = self.policy.shop
+        return Email(
+            message_id=message.id,
+            to=to,
+            from_address=shop.email_from,
+            from_name=shop.email_name or shop.name,
+            subject=subject,
+            text=text,
+            html=template.html.render(variables),
+            headers={
+                "List-Unsubscribe": f"<{variables['unsubscribe_url']}>",
+                "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            },
+            reply_to=shop.reply_to,
+            locale=tag,
+            journey=message.journey,
+        )
+
+    def _sms(
+        self,
+        message: Message,
+        traits: Mapping[str, Any],
+        event: Mapping[str, Any],
+        to: str,
+        key: str,
+    ) -> Sms:
+        names = self._catalogue.locales(message.template, "sms")
+        tag = locales.choose(traits, self.policy.shop.locale, names)
+        template = self._catalogue.sms(message.template, tag)
+        variables = self._variables(message, traits, event, key, tag, template.direction)
+        body = tidy(template.body.render(variables)).strip()
+        if template.direction == "rtl":
+            body = starting_right_to_left(body, always=False)
+        if not body or len(body) > LONGEST_SMS:
+            raise RenderError(
+                f"The text message has {len(body)} characters: 1 to {LONGEST_SMS} are possible.",
+                file=template.body.file,
+            )
+        encoding, count = segments_of(body)
+        return Sms(
+            message_id=message.id,
+            to=to,
+            sender=self.policy.shop.sms_from,
+            body=body,
+            segments=count,
+            encoding=encoding,
+            locale=tag,
+            journey=message.journey,
+        )
+
+    def _variables(
+        self,
+        message: Message,
+        traits: Mapping[str, Any],
+        event: Mapping[str, Any],
+        key: str,
+        tag: str,
+        direction: str,
+    ) -> dict[str, Any]:
+        shop = self.policy.shop
+        token = self.links.token(message.profile_id, message.channel, message.topic)
+        zone = traits.get("timezone")
+        return {
+            "event": event,
+            "profile": traits,
+            "shop": self._shop,
+            "offer": _with_end(message.offer, message.due_at),
+            "key": key,
+            "journey": message.journey,
+            "unsubscribe_url": self.links.unsubscribe(token),
+            "preferences_url": self.links.preferences(token),
+            "locale": tag,
+            "dir": direction,
+            "number_locale": locales.shopper_locale(traits, shop.locale, tag),
+            "timezone": zone if isinstance(zone, str) else shop.timezone,
+        }
+
+    def _known(self, profile: Profile) -> dict[str, Any]:
+        """What a template knows of a shopper; ``lifetime_value`` in the shop's currency."""
+        return {
+            **profile.traits,
+            "orders": profile.orders,
+            "lifetime_value": profile.lifetime_value.get(self.policy.shop.currency, 0),
+            "first_seen": profile.first_seen,
+            "last_seen": profile.last_seen,
+            "last_order_at": profile.last_order_at,
+        }
+
+    def _placed(self, error: RenderError) -> RenderError:
+        """The same error with its file as seen from the project."""
+        if not error.file:
+            return error
+        bare = str(error).removeprefix(error.file).lstrip(":")
+        bare = bare.removeprefix(str(error.line)).lstrip(": ") if error.line else bare.strip()
+        folder = self._catalogue.folder.name
+        return RenderError(bare, file=f"{folder}/{error.file}", line=error.line)
+
+
+def _with_end(offer: Mapping[str, Any], due_at: datetime) -> dict[str, Any]:
+    """The offer, with ``ends_at`` where ``valid`` gives a time ("3 days", "1 day 12 hours"):
+    a date is read in any language. Counted from when the message was due, so that a retry
+    promises the same."""
+    valid = offer.get("valid")
+    found = _PERIOD.findall(valid) if isinstance(valid, str) else []
+    if not found:
+        return dict(offer)
+    length = sum((timedelta(**{f"{unit}s": int(n)}) for n, unit in found), timedelta())
+    return {**offer, "ends_at": due_at + length}
