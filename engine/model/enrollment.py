@@ -27,7 +27,9 @@ class Enrollment(msgspec.Struct, frozen=True, gc=False):
     ``wake_at``     UTC; None when nothing is due.
     ``waiting_for`` the event name a ``wait for`` step stands on, else "".
     ``visits``      how many steps were passed; makes message ids of a revisited step differ.
-    ``live``        a stop can still reach it: active, or finished with messages due.
+    ``live``        a stop can still reach it: active, or finished with messages due or with
+                    the shopper on an audience.
+    ``on_audience`` it put the shopper on an audience: only a stop takes it off again.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Enrollment(msgspec.Struct, frozen=True, gc=False):
     waiting_for: str = ""
     visits: int = 0
     live: bool = True
+    on_audience: bool = False
     held_out: bool = False
     goal: bool = False
     reason: str = ""

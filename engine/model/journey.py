@@ -165,7 +165,7 @@ AnyStep = Wait | WaitFor | Send | Branch | Split | Update | AudienceStep | Exit
 class Journey:
     """A whole journey, ready to run. ``version`` is the hash of its content.
 
-    ``start`` is the path of the first step (None: no steps). ``holdout`` is in percent, 0–100.
+    ``start`` is the path of the first step (None: no steps). ``holdout`` is in percent, 0 to 100.
     """
 
     name: str

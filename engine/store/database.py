@@ -94,7 +94,7 @@ def migrate(url: str) -> int:
 
 
 def wait_until_ready(url: str, timeout: float = 30.0) -> None:
-    """Block until PostgreSQL answers. Raises the last connection error after ``timeout`` seconds."""
+    """Block until PostgreSQL answers. Raises its error after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while True:
         try:

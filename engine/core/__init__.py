@@ -1,0 +1,1 @@
+"""What should happen. Pure: no clock, no randomness, no network, no database (P8)."""

@@ -1,0 +1,222 @@
+"""One run, moved on by one stimulus.
+
+``walk`` goes from a step to the next until the run must wait or ends. Everything it decides
+goes into the Outcome as data: messages to send, audience changes, and a mark in the trace for
+every step passed, keyed by the step's path in the YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from engine.core.conditions import ConditionError, holds
+from engine.core.decision import AudienceChange, Outcome
+from engine.core.ids import derive, percentile
+from engine.core.shopper import Shopper
+from engine.model.enrollment import Enrollment
+from engine.model.journey import (
+    Arm,
+    AudienceStep,
+    Branch,
+    Condition,
+    Exit,
+    Journey,
+    Send,
+    Split,
+    Update,
+    Wait,
+    WaitFor,
+)
+from engine.model.message import Message
+
+_ZERO = timedelta(0)
+
+
+def walk(
+    journey: Journey,
+    run: Enrollment,
+    at: str | None,
+    shopper: Shopper,
+    facts: Mapping[str, Any],
+    now: datetime,
+    late: timedelta = _ZERO,
+) -> Enrollment:
+    """Move ``run`` on from step ``at`` until it waits or ends; gives the run as it then stands.
+
+    ``now`` is the logical time of the stimulus; ``late`` how long after its due time a timer
+    came, which the steps that send judge by their overdue policy (P9).
+    """
+    outcome = shopper.outcome
+    visits = run.visits
+    while at is not None:
+        step = journey.steps[at]
+        visits += 1
+        if isinstance(step, Wait):
+            outcome.mark(run.id, at, "waits", _until(now + step.duration), now)
+            return _rest(run, at, now + step.duration, "", visits)
+        if isinstance(step, WaitFor):
+            outcome.mark(run.id, at, "waits", f"for {step.event}", now)
+            return _rest(run, at, now + step.at_most, step.event, visits)
+        if isinstance(step, Exit):
+            outcome.mark(run.id, at, "exits", step.reason, now)
+            return _finish(journey, run, at, visits, step.reason, now)
+        if isinstance(step, Send):
+            _send(journey, run, step, visits, shopper, now, late)
+            at = step.next
+        elif isinstance(step, Branch):
+            at = _branch(run, step, facts, outcome, now)
+        elif isinstance(step, Split):
+            arm = _arm(step, percentile(journey.name, step.path, run.bucket))
+            outcome.mark(run.id, at, "splits", arm.name or f"{arm.weight}%", now)
+            at = arm.goto or step.next
+        elif isinstance(step, Update):
+            _update(run, step, shopper, facts, now)
+            at = step.next
+        else:
+            run = _audience(run, step, outcome, now)
+            at = step.next
+    return _finish(journey, run, None, visits, "finished", now)
+
+
+def _rest(run: Enrollment, at: str, wake_at: datetime, event: str, visits: int) -> Enrollment:
+    return msgspec.structs.replace(run, at=at, wake_at=wake_at, waiting_for=event, visits=visits)
+
+
+def _finish(
+    journey: Journey, run: Enrollment, at: str | None, visits: int, reason: str, now: datetime
+) -> Enrollment:
+    return msgspec.structs.replace(
+        run,
+        status="finished",
+        at=at,
+        wake_at=None,
+        waiting_for="",
+        visits=visits,
+        reason=reason,
+        ended_at=now,
+        # Nothing can reach the end of a journey without stops.
+        live=bool(journey.stops),
+    )
+
+
+def stop(
+    run: Enrollment, outcome: Outcome, path: str, why: str, event_id: str, at: datetime, goal: bool
+) -> Enrollment:
+    """End ``run`` where it stands because of event ``event_id``: its waiting messages are
+    cancelled and its audience places given back (P3)."""
+    outcome.mark(run.id, path, "goal" if goal else "stops", why, at)
+    outcome.stopped.add(run.id)
+    return msgspec.structs.replace(
+        run,
+        status="stopped",
+        wake_at=None,
+        waiting_for="",
+        live=False,
+        goal=goal,
+        reason=why,
+        stopped_by=event_id,
+        ended_at=at,
+    )
+
+
+def _send(
+    journey: Journey,
+    run: Enrollment,
+    step: Send,
+    visits: int,
+    shopper: Shopper,
+    now: datetime,
+    late: timedelta,
+) -> None:
+    outcome = shopper.outcome
+    if run.held_out:
+        outcome.mark(run.id, step.path, "withheld", "holdout", now)
+        return
+    overdue = step.overdue
+    if overdue.rule == "skip" and late > overdue.after:
+        outcome.mark(run.id, step.path, "skips", f"overdue by {late}", now)
+        return
+    outcome.mark(run.id, step.path, "sends", step.channel, now)
+    outcome.messages.append(
+        Message(
+            id=derive(run.id, step.path, visits),
+            enrollment_id=run.id,
+            profile_id=run.profile_id,
+            journey=journey.name,
+            version=journey.version,
+            step=step.path,
+            channel=step.channel,
+            template=step.template,
+            topic=step.topic,
+            event_id=run.event_id,
+            created_at=now,
+            due_at=now,
+            expires_at=None if overdue.rule == "send" else now + overdue.after,
+            on_unknown=step.on_unknown,
+            offer=dict(step.offer),
+        )
+    )
+
+
+def _branch(
+    run: Enrollment, step: Branch, facts: Mapping[str, Any], outcome: Outcome, now: datetime
+) -> str | None:
+    for number, arm in enumerate(step.arms):
+        if arm.condition is None:
+            outcome.mark(run.id, step.path, "branches", "else", now)
+            return arm.goto or step.next
+        held, why = holds(arm.condition, facts)
+        if held:
+            outcome.mark(run.id, f"{step.path}/{number}", "branches", arm.condition.source, now)
+            return arm.goto or step.next
+        if why:
+            outcome.mark(run.id, f"{step.path}/{number}", "cannot say", why, now)
+    outcome.mark(run.id, step.path, "branches", "none holds", now)
+    return step.next
+
+
+def _arm(step: Split, place: float) -> Arm:
+    share = 0.0
+    for arm in step.arms:
+        share += arm.weight
+        if place < share:
+            return arm
+    return step.arms[-1]
+
+
+def _update(
+    run: Enrollment, step: Update, shopper: Shopper, facts: Mapping[str, Any], now: datetime
+) -> None:
+    changes: dict[str, Any] = {}
+    for trait, value in step.changes:
+        if not isinstance(value, Condition):
+            changes[trait] = value
+            continue
+        try:
+            changes[trait] = value.test(facts)
+        except ConditionError as error:
+            shopper.outcome.mark(run.id, f"{step.path}/{trait}", "cannot say", str(error), now)
+    shopper.outcome.mark(run.id, step.path, "updates", ", ".join(changes), now)
+    shopper.profile = msgspec.structs.replace(
+        shopper.profile, traits={**shopper.profile.traits, **changes}
+    )
+    shopper.profile_changed = True
+
+
+def _audience(run: Enrollment, step: AudienceStep, outcome: Outcome, now: datetime) -> Enrollment:
+    if run.held_out:
+        outcome.mark(run.id, step.path, "withheld", "holdout", now)
+        return run
+    outcome.mark(run.id, step.path, step.action, step.audience, now)
+    outcome.audiences.append(
+        AudienceChange(step.audience, run.id, run.profile_id, step.action == "add")
+    )
+    return msgspec.structs.replace(run, on_audience=True) if step.action == "add" else run
+
+
+def _until(moment: datetime) -> str:
+    return f"until {moment:%Y-%m-%d %H:%M:%S} UTC"

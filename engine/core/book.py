@@ -1,0 +1,110 @@
+"""All journeys in force, indexed by what wakes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from engine.model.journey import Branch, Condition, Journey, Update, WaitFor
+
+#: Events whose history every journey may need: what a late trigger looks back for is added
+#: per journey from its stops.
+Needs = dict[str, timedelta | None]
+
+
+@dataclass(slots=True)
+class JourneyBook:
+    """The journeys that take new shoppers (``current``, by name) and every version that still
+    has shoppers in flight (``versions``, by name and version)."""
+
+    current: dict[str, Journey] = field(default_factory=dict)
+    versions: dict[tuple[str, str], Journey] = field(default_factory=dict)
+    currency: str = "USD"
+    triggers: dict[str, tuple[Journey, ...]] = field(default_factory=dict)
+    #: event name -> what history a shopper needs loaded when it comes
+    history: dict[str, Needs] = field(default_factory=dict)
+    #: history that any step of any version looks at, for woken runs
+    step_history: Needs = field(default_factory=dict)
+    #: event names that stop or resume a run of any version
+    stop_names: frozenset[str] = frozenset()
+    wait_names: frozenset[str] = frozenset()
+    #: versions whose conditions look at the trigger event once the run is under way
+    look_back: frozenset[tuple[str, str]] = frozenset()
+
+    def of(self, name: str, version: str) -> Journey | None:
+        """The journey as it was when the run entered it; None when nobody has kept it."""
+        return self.versions.get((name, version))
+
+
+def open_book(
+    journeys: Iterable[Journey],
+    older: Mapping[tuple[str, str], Journey] | None = None,
+    *,
+    currency: str = "USD",
+) -> JourneyBook:
+    """Index ``journeys`` (in force) and ``older`` versions (finish what they began)."""
+    current = {journey.name: journey for journey in journeys}
+    versions = dict(older or {})
+    versions.update({(j.name, j.version): j for j in current.values()})
+    book = JourneyBook(current=current, versions=versions, currency=currency)
+
+    triggers: dict[str, list[Journey]] = {}
+    for journey in current.values():
+        triggers.setdefault(journey.trigger.event, []).append(journey)
+    book.triggers = {name: tuple(found) for name, found in triggers.items()}
+
+    book.stop_names = frozenset(s.event for j in versions.values() for s in j.stops)
+    book.wait_names = frozenset(
+        s.event for j in versions.values() for s in j.steps.values() if isinstance(s, WaitFor)
+    )
+    book.look_back = frozenset(k for k, j in versions.items() if _looks_back(j))
+    for journey in versions.values():
+        in_steps = _merge(c.history for c in step_conditions(journey))
+        _add(book.step_history, in_steps)
+        waking = [journey.trigger.event, *(s.event for s in journey.stops)]
+        waking += [s.event for s in journey.steps.values() if isinstance(s, WaitFor)]
+        needs = _merge(c.history for c in _all_conditions(journey))
+        if needs:
+            for name in waking:
+                _add(book.history.setdefault(name, {}), needs)
+    return book
+
+
+def step_conditions(journey: Journey) -> Iterable[Condition]:
+    """Every condition that a step of this journey evaluates."""
+    for step in journey.steps.values():
+        if isinstance(step, WaitFor) and step.condition:
+            yield step.condition
+        elif isinstance(step, Branch):
+            yield from (arm.condition for arm in step.arms if arm.condition)
+        elif isinstance(step, Update):
+            yield from (value for _, value in step.changes if isinstance(value, Condition))
+
+
+def _all_conditions(journey: Journey) -> Iterable[Condition]:
+    trigger = journey.trigger
+    yield from (c for c in (trigger.condition, trigger.key) if c)
+    yield from (s.condition for s in journey.stops if s.condition)
+    yield from step_conditions(journey)
+
+
+def _looks_back(journey: Journey) -> bool:
+    stops = any(s.condition and "trigger" in s.condition.source for s in journey.stops)
+    return stops or any(True for _ in step_conditions(journey))
+
+
+def _merge(histories: Iterable[Iterable[tuple[str, timedelta | None]]]) -> Needs:
+    needs: Needs = {}
+    for history in histories:
+        _add(needs, dict(history))
+    return needs
+
+
+def _add(needs: Needs, more: Mapping[str, timedelta | None]) -> None:
+    for name, within in more.items():
+        if name in needs:
+            known = needs[name]
+            needs[name] = None if known is None or within is None else max(known, within)
+        else:
+            needs[name] = within

@@ -1,0 +1,57 @@
+"""What the core answers with: the new enrollment, effects as data, and the trace that says why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from engine.model.enrollment import Enrollment
+from engine.model.message import Message
+from engine.model.profile import Consent
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One line of a trace: at ``path`` of the YAML, the core decided ``verdict`` because
+    ``why``, at ``at`` (UTC)."""
+
+    path: str
+    verdict: str
+    why: str
+    at: datetime
+
+
+@dataclass(slots=True)
+class AudienceChange:
+    """The shopper goes on an audience or comes off it, on account of one run."""
+
+    audience: str
+    enrollment_id: str
+    profile_id: int
+    wanted: bool
+
+
+@dataclass(slots=True)
+class Outcome:
+    """All that one batch of stimuli changed for one shopper, ready to be written in one go.
+
+    ``enrollments`` holds the latest state of every run that changed, by id; ``entered`` the
+    ids of those that are new; ``stopped`` those whose waiting messages must be cancelled and
+    whose audience places must be given back.
+    """
+
+    enrollments: dict[str, Enrollment] = field(default_factory=dict)
+    entered: set[str] = field(default_factory=set)
+    stopped: set[str] = field(default_factory=set)
+    messages: list[Message] = field(default_factory=list)
+    audiences: list[AudienceChange] = field(default_factory=list)
+    consents: list[Consent] = field(default_factory=list)
+    traces: dict[str, list[Mark]] = field(default_factory=dict)
+
+    def mark(self, enrollment_id: str, path: str, verdict: str, why: str, at: datetime) -> None:
+        self.traces.setdefault(enrollment_id, []).append(Mark(path, verdict, why, at))
+
+
+Facts = dict[str, Any]

@@ -1,0 +1,159 @@
+"""What an event teaches about its shopper: traits, money spent, consent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from engine.model.event import Event
+from engine.model.profile import Consent, Profile
+
+ORDER = "Order Completed"
+REFUND = "Order Refunded"
+CONSENT_GIVEN = "Consent Given"
+CONSENT_WITHDRAWN = "Consent Withdrawn"
+
+#: Traits that come along in the context of any event, by where they lie in it.
+_CONTEXT_TRAITS = (("locale", "locale"), ("timezone", "timezone"))
+
+
+def absorb(profile: Profile, event: Event) -> Profile:
+    """The profile after ``event``. Traits: what came last in order of work stands."""
+    learned: dict[str, Any] = {}
+    context = event.context
+    if context:
+        for key, trait in _CONTEXT_TRAITS:
+            value = context.get(key)
+            if value and trait not in profile.traits:
+                learned[trait] = value
+        traits = context.get("traits")
+        if isinstance(traits, dict):
+            learned.update(traits)
+    if event.kind == "identify":
+        learned.update(event.properties)
+    for identifier in event.identifiers:
+        kind, _, value = identifier.partition(":")
+        if kind in ("email", "phone") and profile.traits.get(kind) != value:
+            learned[kind] = value
+    learned.pop("consent", None)
+
+    first, last = profile.first_seen, profile.last_seen
+    orders, value_by_currency = profile.orders, profile.lifetime_value
+    last_order = profile.last_order_at
+    if event.name == ORDER:
+        orders += 1
+        last_order = event.time if last_order is None else max(last_order, event.time)
+        value_by_currency = _add(value_by_currency, event.properties, +1)
+    elif event.name == REFUND:
+        value_by_currency = _add(value_by_currency, event.properties, -1)
+
+    return Profile(
+        profile.id,
+        {**profile.traits, **learned} if learned else profile.traits,
+        orders,
+        value_by_currency,
+        event.time if first is None or event.time < first else first,
+        event.time if last is None or event.time > last else last,
+        last_order,
+    )
+
+
+def money(properties: Mapping[str, Any]) -> tuple[Decimal, str] | None:
+    """Amount and ISO currency of an order: ``revenue``, else ``total``, else ``value``
+    (Segment's e-commerce spec v2). None where there is no usable number or currency."""
+    for key in ("revenue", "total", "value"):
+        amount = properties.get(key)
+        if amount is None or isinstance(amount, bool):
+            continue
+        try:
+            number = Decimal(str(amount))
+        except InvalidOperation:
+            continue
+        currency = properties.get("currency")
+        if number.is_finite() and isinstance(currency, str) and len(currency) == 3:
+            return number, currency.upper()
+    return None
+
+
+def _add(
+    totals: dict[str, Decimal], properties: Mapping[str, Any], sign: int
+) -> dict[str, Decimal]:
+    spent = money(properties)
+    if spent is None:
+        return totals
+    amount, currency = spent
+    before = Decimal(totals.get(currency, Decimal(0)))
+    return {**totals, currency: before + sign * amount}
+
+
+def consents_of(event: Event) -> Iterator[Consent]:
+    """The decisions about consent that ``event`` carries.
+
+    Identify: ``consent: {"email": true, "sms": {"offers": false}}`` among the traits (of the
+    call or its context). Track: "Consent Given" / "Consent Withdrawn" with ``channel`` and
+    ``topic`` ("*" or none: every topic).
+    """
+    if event.name in (CONSENT_GIVEN, CONSENT_WITHDRAWN):
+        channel = event.properties.get("channel")
+        if isinstance(channel, str) and channel:
+            topic = str(event.properties.get("topic") or "*")
+            source = str(event.properties.get("source") or event.name)
+            granted = event.name == CONSENT_GIVEN
+            yield Consent(channel, topic, granted, event.time, source)
+        return
+    traits = event.properties if event.kind == "identify" else event.context.get("traits")
+    given = traits.get("consent") if isinstance(traits, dict) else None
+    if not isinstance(given, dict):
+        return
+    for channel, answer in given.items():
+        answers = answer if isinstance(answer, dict) else {"*": answer}
+        for topic, granted in answers.items():
+            if isinstance(granted, bool):
+                yield Consent(str(channel), str(topic), granted, event.time, "identify")
+
+
+def stricter(one: Consent, other: Consent) -> Consent:
+    """Of two decisions about the same channel and topic by the same shopper: the later; at the
+    same time, the no (P5)."""
+    if one.at != other.at:
+        return one if one.at > other.at else other
+    return other if one.granted else one
+
+
+def merged_consents(one: Iterable[Consent], other: Iterable[Consent]) -> list[Consent]:
+    """Consents of two profiles that turn out to be one shopper: the stricter wins, whenever it
+    was given, for we cannot know that the yes was meant for the other's address."""
+    found: dict[tuple[str, str], Consent] = {}
+    for consent in (*one, *other):
+        place = (consent.channel, consent.topic)
+        known = found.get(place)
+        # False sorts before True: the no first, of equals the later.
+        if known is None or (consent.granted, known.at) < (known.granted, consent.at):
+            found[place] = consent
+    return list(found.values())
+
+
+def merged_profiles(into: Profile, other: Profile) -> Profile:
+    """One profile of two. Where both know a trait, the one seen last knows better."""
+    newer, older = (other, into) if _seen(other) > _seen(into) else (into, other)
+    value = dict(into.lifetime_value)
+    for currency, amount in other.lifetime_value.items():
+        value[currency] = Decimal(value.get(currency, Decimal(0))) + Decimal(amount)
+    return msgspec.structs.replace(
+        into,
+        traits={**older.traits, **newer.traits},
+        orders=into.orders + other.orders,
+        lifetime_value=value,
+        first_seen=min(filter(None, (into.first_seen, other.first_seen)), default=None),
+        last_seen=max(filter(None, (into.last_seen, other.last_seen)), default=None),
+        last_order_at=max(filter(None, (into.last_order_at, other.last_order_at)), default=None),
+    )
+
+
+def _seen(profile: Profile) -> float:
+    seen: datetime | None = profile.last_seen
+    return seen.timestamp() if seen else 0.0

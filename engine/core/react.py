@@ -1,0 +1,289 @@
+"""A shopper's batch: events and timers, in the order of their own time.
+
+An event meets, in this order: the timers that fell due before it, the stops, the waits for it,
+the triggers. An event at the very moment of a timer comes first, so an order at the end of a
+wait is in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from engine.core.advance import stop, walk
+from engine.core.book import JourneyBook
+from engine.core.conditions import ConditionError, holds
+from engine.core.facts import event_facts, product_ids, profile_facts
+from engine.core.ids import derive, percentile
+from engine.core.profiles import absorb, consents_of
+from engine.core.shopper import Past, Run, Shopper
+from engine.core.timing import step_time
+from engine.model.enrollment import Enrollment
+from engine.model.event import Event
+from engine.model.journey import Condition, Journey, Stop, Wait, WaitFor
+
+
+class ShopperFacts(dict[str, Any]):
+    """What conditions see, made only when looked at."""
+
+    __slots__ = ("_currency", "_properties", "_shopper", "_trigger")
+
+    def __init__(
+        self,
+        shopper: Shopper,
+        currency: str,
+        now: datetime,
+        key: str,
+        properties: Mapping[str, Any] | Event,
+        trigger: Mapping[str, Any] | Event,
+    ) -> None:
+        super().__init__(now=now, key=key)
+        self._shopper = shopper
+        self._currency = currency
+        self._properties = properties
+        self._trigger = trigger
+
+    def __missing__(self, name: str) -> Any:
+        value: Any
+        if name == "event":
+            value = _event_facts(self._properties)
+        elif name == "trigger":
+            value = _event_facts(self._trigger)
+        elif name == "profile":
+            value = profile_facts(self._shopper.profile, self._currency)
+        elif name == "history":
+            value = self._shopper.history
+        else:
+            raise KeyError(name)
+        self[name] = value
+        return value
+
+
+def _event_facts(source: Mapping[str, Any] | Event) -> Mapping[str, Any]:
+    if isinstance(source, Event):
+        return event_facts(source)
+    return {"product_ids": product_ids(source), **source}
+
+
+def on_event(book: JourneyBook, shopper: Shopper, event: Event, now: datetime) -> None:
+    """Work ``event`` into ``shopper``. ``now`` is the clock's time: it tells how late the
+    timers are that fell due before the event; the event itself is judged by its own time."""
+    late_event = shopper.profile.last_seen is not None and event.time < shopper.profile.last_seen
+    if any(r.wake_at and r.wake_at < event.time for r in shopper.live.values()):
+        on_timers(book, shopper, event.time, now)
+
+    shopper.profile = absorb(shopper.profile, event)
+    shopper.profile_changed = True
+    shopper.history.add(event.name, Past(event.time, event.id, event.properties))
+    shopper.outcome.consents.extend(consents_of(event))
+
+    if shopper.live and (event.name in book.stop_names or event.name in book.wait_names):
+        for run in list(shopper.live.values()):
+            journey = book.of(run.journey, run.version)
+            if journey is not None and not _stopped(book, journey, run, shopper, event):
+                _resumed(book, journey, run, shopper, event)
+    for journey in book.triggers.get(event.name, ()):
+        _triggered(book, journey, shopper, event, late_event)
+
+
+def on_timers(book: JourneyBook, shopper: Shopper, before: datetime, now: datetime) -> None:
+    """Fire the timers of ``shopper`` that fell due strictly before ``before``, oldest first."""
+    while True:
+        due = [r for r in shopper.live.values() if r.wake_at and r.wake_at < before]
+        if not due:
+            return
+        run = min(due, key=lambda r: (r.wake_at, r.id))
+        journey = book.of(run.journey, run.version)
+        if journey is None or run.at is None or run.wake_at is None:
+            # Nobody has kept this version: leave the run where it is, seen and unharmed.
+            keep(shopper, msgspec.structs.replace(run, wake_at=None, reason="version is gone"))
+            continue
+        step = journey.steps[run.at]
+        moment = step_time(run.wake_at, now)
+        if isinstance(step, WaitFor):
+            shopper.outcome.mark(run.id, run.at, "time ran out", step.event, moment)
+            at = step.otherwise or step.next
+        elif isinstance(step, Wait):
+            at = step.next
+        else:
+            raise ValueError(f"run {run.id} waits at {run.at}, which is no wait")
+        facts = _run_facts(book, shopper, run, moment)
+        keep(shopper, walk(journey, run, at, shopper, facts, moment, now - run.wake_at))
+
+
+def after_merge(book: JourneyBook, shopper: Shopper) -> None:
+    """Two profiles became this one: what one of them bought stops the runs of the other (P3)."""
+    for run in list(shopper.live.values()):
+        journey = book.of(run.journey, run.version)
+        if journey is not None:
+            _stopped_by_history(book, journey, run, shopper)
+
+
+def keep(shopper: Shopper, run: Enrollment) -> None:
+    """Note the new state of ``run`` in the shopper and in what will be written."""
+    shopper.outcome.enrollments[run.id] = run
+    place = (run.journey, run.key)
+    known = shopper.runs.get(place)
+    if run.live:
+        shopper.live[run.id] = run
+    else:
+        shopper.live.pop(run.id, None)
+    if known is not None and known.started_at <= run.entered_at:
+        shopper.runs[place] = Run(run.entered_at, run.status == "active")
+
+
+def _run_facts(book: JourneyBook, shopper: Shopper, run: Enrollment, now: datetime) -> ShopperFacts:
+    trigger = shopper.triggers.get(run.event_id, {})
+    return ShopperFacts(shopper, book.currency, now, run.key, trigger, trigger)
+
+
+def _stopped(
+    book: JourneyBook, journey: Journey, run: Enrollment, shopper: Shopper, event: Event
+) -> bool:
+    if event.order_key <= (run.entered_at, run.event_id):
+        return False
+    found = _matching_stop(book, journey, run, shopper, event.name, event, event.time)
+    if found is None:
+        return False
+    why = event.name if found.condition is None else f"{event.name}: {found.condition.source}"
+    ended = stop(run, shopper.outcome, found.path, why, event.id, event.time, found.goal)
+    keep(shopper, ended)
+    return True
+
+
+def _stopped_by_history(
+    book: JourneyBook, journey: Journey, run: Enrollment, shopper: Shopper
+) -> bool:
+    """Whether a stop event lies after the run's start already: it was worked before the trigger
+    came, or under another identity (P6)."""
+    entered = (run.entered_at, run.event_id)
+    pasts = [
+        (past, name)
+        for name in {s.event for s in journey.stops}
+        for past in shopper.history.after(name, entered)
+    ]
+    for past, name in sorted(pasts, key=lambda found: found[0][:2]):
+        found = _matching_stop(book, journey, run, shopper, name, past.properties, past.time)
+        if found is not None:
+            why = f"{name} was there first"
+            ended = stop(run, shopper.outcome, found.path, why, past.id, past.time, found.goal)
+            keep(shopper, ended)
+            return True
+    return False
+
+
+def _matching_stop(
+    book: JourneyBook,
+    journey: Journey,
+    run: Enrollment,
+    shopper: Shopper,
+    name: str,
+    properties: Mapping[str, Any] | Event,
+    time: datetime,
+) -> Stop | None:
+    facts: ShopperFacts | None = None
+    for rule in journey.stops:
+        if rule.event != name:
+            continue
+        if rule.condition is None:
+            return rule
+        if facts is None:
+            trigger = shopper.triggers.get(run.event_id, {})
+            facts = ShopperFacts(shopper, book.currency, time, run.key, properties, trigger)
+        held, why = holds(rule.condition, facts)
+        if held:
+            return rule
+        if why:
+            shopper.outcome.mark(run.id, rule.path, "cannot say", why, time)
+    return None
+
+
+def _resumed(
+    book: JourneyBook, journey: Journey, run: Enrollment, shopper: Shopper, event: Event
+) -> None:
+    if run.waiting_for != event.name or run.at is None or run.wake_at is None:
+        return
+    step = journey.steps[run.at]
+    if not isinstance(step, WaitFor) or event.time < run.wake_at - step.at_most:
+        return
+    if step.condition is not None:
+        trigger = shopper.triggers.get(run.event_id, {})
+        facts = ShopperFacts(shopper, book.currency, event.time, run.key, event, trigger)
+        held, why = holds(step.condition, facts)
+        if not held:
+            if why:
+                shopper.outcome.mark(run.id, run.at, "cannot say", why, event.time)
+            return
+    shopper.outcome.mark(run.id, run.at, "came", event.name, event.time)
+    facts = _run_facts(book, shopper, run, event.time)
+    at = step.then or step.next
+    keep(shopper, walk(journey, run, at, shopper, facts, event.time))
+
+
+def key_of(journey: Journey, facts: Mapping[str, Any]) -> str | None:
+    """The key of a run that these facts would start; None where it cannot be worked out."""
+    if journey.trigger.key is None:
+        return ""
+    try:
+        value = journey.trigger.key.test(facts)
+    except ConditionError:
+        return None
+    return str(value) if value or value == 0 else None
+
+
+def trigger_key(journey: Journey, event: Event) -> str | None:
+    """The key by the event alone, before the shopper is loaded: what the shell asks the store
+    for. None where the key needs more than the event, or has no value."""
+    if journey.trigger.key is None:
+        return ""
+    return key_of(journey, {"event": event_facts(event), "now": event.time, "key": ""})
+
+
+def _triggered(
+    book: JourneyBook, journey: Journey, shopper: Shopper, event: Event, late_event: bool
+) -> None:
+    trigger = journey.trigger
+    facts = ShopperFacts(shopper, book.currency, event.time, "", event, event)
+    key = key_of(journey, facts)
+    if key is None or not _may_enter(journey, shopper.runs.get((journey.name, key)), event.time):
+        return
+    facts["key"] = key
+    if trigger.condition is not None and not _holds(trigger.condition, facts):
+        return
+    profile = shopper.profile
+    run = Enrollment(
+        id=derive(journey.name, profile.id, key, event.id),
+        journey=journey.name,
+        version=journey.version,
+        profile_id=profile.id,
+        key=key,
+        bucket=profile.id,
+        event_id=event.id,
+        entered_at=event.time,
+        held_out=bool(journey.holdout)
+        and percentile("holdout", journey.name, profile.id) < journey.holdout,
+    )
+    outcome = shopper.outcome
+    outcome.entered.add(run.id)
+    outcome.mark(run.id, "trigger", "enters", event.name, event.time)
+    shopper.runs[journey.name, key] = Run(run.entered_at, True)
+    shopper.triggers[event.id] = event.properties
+    if late_event and journey.stops and _stopped_by_history(book, journey, run, shopper):
+        return
+    keep(shopper, walk(journey, run, journey.start, shopper, facts, event.time))
+
+
+def _may_enter(journey: Journey, last: Run | None, at: datetime) -> bool:
+    again = journey.trigger.again
+    if last is None:
+        return True
+    if last.active or again.rule == "never":
+        return False
+    return again.rule == "always" or at - last.started_at > again.after
+
+
+def _holds(condition: Condition, facts: Mapping[str, Any]) -> bool:
+    return holds(condition, facts)[0]

@@ -1,0 +1,203 @@
+"""Drain a lane: accepted events become history, runs and messages, in one transaction.
+
+Either all of a batch happens or none of it: the rows leave the inbox in the transaction that
+writes their consequences (P1, P2). Several workers drain several lanes at once; where two
+lanes turn out to hold the same shopper, row locks on the profile make one wait, and where both
+would create the same thing, one starts again from what the other wrote.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+import psycopg
+from psycopg import errors as pg
+
+from engine.core.identity import Resolution, resolve
+from engine.core.profiles import merged_consents, merged_profiles
+from engine.core.react import after_merge, on_event
+from engine.core.shopper import Shopper
+from engine.model.event import Event
+from engine.model.profile import Profile
+from engine.runtime import load, save
+from engine.runtime.shell import Shell
+from engine.store import events as events_store
+from engine.store import identities as identities_store
+from engine.store import lanes as lanes_store
+from engine.store import profiles as profiles_store
+from engine.store.database import Connection
+from engine.store.lanes import Taken
+
+log = logging.getLogger(__name__)
+
+_decode = msgspec.json.Decoder(Event, float_hook=Decimal).decode
+
+#: Another worker was first; its work is committed, so a fresh start finds it.
+_START_AGAIN = (pg.UniqueViolation, pg.DeadlockDetected, pg.SerializationFailure)
+_TRIES = 5
+
+
+class _Overtaken(Exception):
+    """Another worker changed who is who while this one looked."""
+
+
+@dataclass(slots=True)
+class Drained:
+    """What one drain did. ``taken`` 0: the lane was dry, or another worker has it."""
+
+    taken: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    due: int = 0
+
+
+@dataclass(slots=True)
+class _Batch:
+    events: list[Event] = field(default_factory=list)
+    accepted_by: dict[str, str] = field(default_factory=dict)
+    bodies: dict[str, str] = field(default_factory=dict)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    duplicates: int = 0
+
+
+def drain(shell: Shell, lane: int, limit: int = 1000) -> Drained:
+    """Work up to ``limit`` events of ``lane``. Raises what the database raises when it is away;
+    nothing is lost then, the rows are still in the inbox."""
+    for attempt in range(_TRIES):
+        try:
+            with shell.database.connection() as connection:
+                return _drain(shell, connection, lane, limit)
+        except (*_START_AGAIN, _Overtaken) as reason:
+            log.info("lane %d starts again (%s), try %d", lane, type(reason).__name__, attempt + 1)
+    raise psycopg.OperationalError(f"lane {lane}: overtaken {_TRIES} times in a row")
+
+
+def _drain(shell: Shell, connection: Connection, lane: int, limit: int) -> Drained:
+    if not lanes_store.lock(connection, lane):
+        return Drained()
+    rows = lanes_store.take(connection, lane, limit)
+    if not rows:
+        return Drained()
+    now = shell.clock.now()
+    batch = _decode_rows(connection, rows)
+    due = _work(shell, connection, batch, now) if batch.events else 0
+    if batch.refused:
+        lanes_store.reject(connection, "drain", batch.refused, now)
+    done = Drained(len(rows), batch.duplicates, len(batch.refused), due)
+    lanes_store.count(
+        connection,
+        f"lane:{lane}",
+        {"taken": done.taken, "duplicate": done.duplicates, "refused": done.refused},
+    )
+    return done
+
+
+def _decode_rows(connection: Connection, rows: list[Taken]) -> _Batch:
+    batch = _Batch()
+    for row in rows:
+        try:
+            event = _decode(row.body)
+        except msgspec.MsgspecError as error:
+            batch.refused.append((row.body, f"unreadable: {error}"))
+            continue
+        if event.id in batch.accepted_by:
+            batch.duplicates += 1
+            continue
+        batch.accepted_by[event.id] = row.accept_xid
+        batch.bodies[event.id] = row.body
+        batch.events.append(event)
+    known = events_store.known(connection, list(batch.accepted_by))
+    if known:
+        batch.duplicates += len(known)
+        batch.events = [event for event in batch.events if event.id not in known]
+    return batch
+
+
+def _work(shell: Shell, connection: Connection, batch: _Batch, now: datetime) -> int:
+    book = shell.book()
+    resolution, profiles = _identify(connection, batch.events)
+    merged = _merge(connection, resolution, profiles, now)
+
+    mine: dict[int, list[Event]] = {}
+    for event, profile in zip(batch.events, resolution.profiles, strict=True):
+        mine.setdefault(profile, []).append(event)
+    new = set(resolution.created)
+    shoppers = load.shoppers(connection, book, profiles, mine, now, merged=merged, new=new)
+    for id in merged:
+        after_merge(book, shoppers[id])
+
+    worked: list[Shopper] = []
+    history: list[tuple[int, Event, str]] = []
+    for id, shopper in shoppers.items():
+        events = sorted(mine.get(id, ()), key=lambda event: event.order_key)
+        try:
+            for event in events:
+                on_event(book, shopper, event, now)
+        except Exception as error:
+            # One shopper's bad luck is kept aside with its reason; the others go on.
+            log.exception("profile %d: %d events set aside", id, len(events))
+            why = f"{type(error).__name__}: {error}"
+            batch.refused += [(batch.bodies[event.id], why) for event in events]
+            shoppers[id] = Shopper(profiles[id])
+            shoppers[id].profile_changed = id in new
+            worked.append(shoppers[id])
+            continue
+        worked.append(shopper)
+        history += [(id, event, batch.accepted_by[event.id]) for event in events]
+    due = save.save(connection, worked, now, resolution.created)
+    events_store.insert(connection, history, now)
+    return due
+
+
+def _identify(connection: Connection, events: list[Event]) -> tuple[Resolution, dict[int, Profile]]:
+    names = {name for event in events for name in event.identifiers}
+    known, accounts = identities_store.look_up(connection, names)
+    occupied: set[int] = set()
+    while True:
+        resolution = resolve(events, known, accounts, occupied)
+        old = set(known.values()) | set(resolution.merged)
+        profiles, born_of = profiles_store.lock(connection, old | set(resolution.created))
+        strangers = {
+            id
+            for id, identifier in resolution.created.items()
+            if id in profiles and born_of[id] != identifier
+        }
+        if not strangers:
+            break
+        occupied |= strangers
+    if any(id not in profiles for id in set(known.values())):
+        raise _Overtaken  # merged away by another worker between the two looks
+    for id in resolution.created:
+        profiles.setdefault(id, Profile(id))
+    new = {name: id for name, id in resolution.assigned.items() if name not in known}
+    moved = {name: id for name, id in resolution.assigned.items() if name in known}
+    if not identities_store.assign(connection, new, moved):
+        raise _Overtaken
+    return resolution, profiles
+
+
+def _merge(
+    connection: Connection,
+    resolution: Resolution,
+    profiles: dict[int, Profile],
+    now: datetime,
+) -> set[int]:
+    """Carry out the merges; gives the profiles that took another in."""
+    grown: set[int] = set()
+    for gone in list(resolution.merged):
+        into = resolution.final(gone)
+        if gone not in profiles:
+            continue  # born and merged within this batch
+        consents = profiles_store.consents(connection, [gone, into])
+        kept = merged_consents(consents.get(into, ()), consents.get(gone, ()))
+        profiles_store.merge(connection, gone, into, kept, now)
+        profiles[into] = merged_profiles(profiles[into], profiles.pop(gone))
+        grown.add(into)
+    wanted = set(resolution.profiles)
+    for id in [id for id in profiles if id not in wanted]:
+        del profiles[id]
+    return grown & wanted

@@ -1,0 +1,112 @@
+"""The gate: the only way to a provider.
+
+In one transaction, for a handful of messages whose senders stand ready: lock the shoppers,
+re-read runs, consent, suppression, caps; judge (engine.core.gate); look once more, last of all,
+whether the inbox holds anything of the shopper; claim. What is claimed goes onto the wire at
+once, so what a purchase can no longer stop is the call that is already being made (P3, P4, P5).
+
+Not pure, on purpose: two workers can only be kept from both seeing "one left" by the lock on
+the profile that both must take.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from engine.core.gate import judge
+from engine.model.policy import Policy
+from engine.runtime.shell import Shell
+from engine.store import lanes as lanes_store
+from engine.store import messages as messages_store
+from engine.store import profiles as profiles_store
+from engine.store.database import Connection
+from engine.store.messages import Candidate
+
+
+def claim(shell: Shell, candidates: list[Candidate]) -> dict[str, int]:
+    """Claim those of ``candidates`` that may go now: message id -> attempt number. Writes down
+    the refusals and the waits. What another worker holds, or what has an event in the inbox,
+    simply stays due."""
+    now = shell.clock.now()
+    with shell.database.connection() as connection:
+        free = profiles_store.lock_free(connection, {c.message.profile_id for c in candidates})
+        mine = [c for c in candidates if c.message.profile_id in free]
+        if not mine:
+            return {}
+        ids = list(free)
+        standing = messages_store.lock_due(connection, ids, [c.message.id for c in mine])
+        mine = [c for c in mine if c.message.id in standing]
+        go, refused = _judge(connection, shell, mine, now)
+        if refused:
+            messages_store.refuse(connection, refused, now)
+        held = lanes_store.touched(connection, ids) if go else set()
+        go = [c for c in go if c.message.profile_id not in held]
+        if not go:
+            return {}
+        return messages_store.claim(
+            connection, [c.message.profile_id for c in go], [c.message.id for c in go], now
+        )
+
+
+Refusal = tuple[int, str, str, str, datetime | None]
+
+
+def _judge(
+    connection: Connection,
+    shell: Shell,
+    candidates: list[Candidate],
+    now: datetime,
+) -> tuple[list[Candidate], list[Refusal]]:
+    policy = shell.policy()
+    ids = list({c.message.profile_id for c in candidates})
+    consents = profiles_store.consents(connection, ids)
+    blocked = messages_store.suppressed(connection, [a for c in candidates for a in addresses(c)])
+    uncapped = [name for name, topic in policy.topics.items() if topic.consent == "none"]
+    sent = _sent(connection, policy, ids, uncapped, now)
+    go: list[Candidate] = []
+    refused: list[Refusal] = []
+    for candidate in sorted(candidates, key=lambda c: (c.message.due_at, c.message.id)):
+        message = candidate.message
+        why = next(
+            (w for a in addresses(candidate) if (w := blocked.get((a, message.channel), ""))), ""
+        )
+        history = sent.setdefault(message.profile_id, [])
+        verdict = judge(
+            message,
+            policy,
+            candidate.profile.traits,
+            consents.get(message.profile_id, ()),
+            why,
+            history,
+            now,
+            bare=shell.bare,
+        )
+        if verdict.action == "send":
+            go.append(candidate)
+            if message.topic not in uncapped:
+                history.append((message.channel, now))  # the next one of this batch counts it
+        else:
+            status = "due" if verdict.action == "wait" else "skipped"
+            refused.append((message.profile_id, message.id, status, verdict.reason, verdict.until))
+    return go, refused
+
+
+def _sent(
+    connection: Connection, policy: Policy, ids: list[int], uncapped: list[str], now: datetime
+) -> dict[int, list[tuple[str, datetime]]]:
+    if not policy.caps:
+        return {}
+    longest = max(cap.within for cap in policy.caps)
+    return messages_store.sent_since(connection, ids, now - longest, uncapped)
+
+
+def address_kind(channel: str) -> str:
+    """The trait that holds the address for a channel."""
+    return "email" if channel == "email" else "phone"
+
+
+def addresses(candidate: Candidate) -> list[str]:
+    """What suppression knows the shopper by on the message's channel."""
+    kind = address_kind(candidate.message.channel)
+    value = candidate.profile.traits.get(kind)
+    return [f"{kind}:{value}"] if value else []

@@ -1,0 +1,110 @@
+"""Loading the shoppers of a batch: a few set-based queries, however many shoppers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from engine.core.book import JourneyBook, Needs
+from engine.core.react import trigger_key
+from engine.core.shopper import Past, Run, Shopper
+from engine.model.event import Event
+from engine.model.profile import Profile
+from engine.store import runs as runs_store
+from engine.store.database import Connection
+
+
+def shoppers(
+    connection: Connection,
+    book: JourneyBook,
+    profiles: Mapping[int, Profile],
+    events: Mapping[int, list[Event]],
+    now: datetime,
+    *,
+    merged: Iterable[int] = (),
+    new: frozenset[int] | set[int] = frozenset(),
+) -> dict[int, Shopper]:
+    """The working set of each of ``profiles``, with what ``events`` (by profile) will ask for.
+
+    ``merged`` profiles get the history of stop events too, for what one identity bought stops
+    the runs of the other. ``new`` profiles have no past: nothing is asked of the store.
+    """
+    found = {id: Shopper(profile) for id, profile in profiles.items()}
+    old = [id for id in profiles if id not in new]
+    if old:
+        for run in runs_store.live(connection, old):
+            found[run.profile_id].live[run.id] = run
+            found[run.profile_id].runs[run.journey, run.key] = Run(
+                run.entered_at, run.status == "active"
+            )
+    places = {
+        (profile, journey.name, key)
+        for profile, mine in events.items()
+        if profile not in new
+        for event in mine
+        for journey in book.triggers.get(event.name, ())
+        if (key := trigger_key(journey, event)) is not None
+    }
+    if places:
+        for profile, journey, key, started, active in runs_store.last_runs(connection, places):
+            found[profile].runs[journey, key] = Run(started, active)
+    _load_history(connection, book, found, events, now, set(merged), new)
+    _load_triggers(connection, book, found)
+    return found
+
+
+def _load_history(
+    connection: Connection,
+    book: JourneyBook,
+    found: dict[int, Shopper],
+    events: Mapping[int, list[Event]],
+    now: datetime,
+    merged: set[int],
+    new: frozenset[int] | set[int],
+) -> None:
+    asking: dict[int, Needs] = {}
+    for profile, shopper in found.items():
+        if profile in new:
+            continue
+        needs: Needs = {}
+        seen = shopper.profile.last_seen
+        oldest = now
+        for event in events.get(profile, ()):
+            needs.update(book.history.get(event.name, ()))
+            oldest = min(oldest, event.time)
+            if seen is not None and event.time < seen and event.name in book.triggers:
+                needs.update(dict.fromkeys(book.stop_names))
+        if shopper.live and book.step_history:
+            needs.update(book.step_history)
+        if profile in merged:
+            needs.update(dict.fromkeys(book.stop_names))
+        if needs:
+            asking[profile] = needs
+    if not asking:
+        return
+    # One query for all of them: the union of what they ask, as far back as the longest asks.
+    union: Needs = {}
+    for needs in asking.values():
+        for name, within in needs.items():
+            known = union.get(name, timedelta(0))
+            union[name] = None if known is None or within is None else max(known, within)
+    first = min(
+        (event.time for profile in asking for event in events.get(profile, ())), default=now
+    )
+    for profile, name, time, id, properties in runs_store.history(
+        connection, list(asking), union, min(first, now)
+    ):
+        found[profile].history.add(name, Past(time, id, properties))
+
+
+def _load_triggers(connection: Connection, book: JourneyBook, found: dict[int, Shopper]) -> None:
+    places = [
+        (id, run.event_id)
+        for id, shopper in found.items()
+        for run in shopper.live.values()
+        if (run.journey, run.version) in book.look_back
+    ]
+    if places:
+        for profile, event, properties in runs_store.triggers(connection, places):
+            if profile in found:
+                found[profile].triggers[event] = properties

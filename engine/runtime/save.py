@@ -1,0 +1,83 @@
+"""Writing what a batch decided: one statement a table, in the transaction that took the work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import msgspec
+
+from engine.core.profiles import stricter
+from engine.core.shopper import Shopper
+from engine.model.enrollment import Enrollment
+from engine.model.message import Message
+from engine.model.profile import Consent
+from engine.store import memberships as memberships_store
+from engine.store import messages as messages_store
+from engine.store import profiles as profiles_store
+from engine.store import runs as runs_store
+from engine.store.database import Connection
+
+
+def save(
+    connection: Connection,
+    shoppers: Iterable[Shopper],
+    now: datetime,
+    born_of: Mapping[int, str] | None = None,
+) -> int:
+    """Write every shopper's outcome; gives how many messages are now due."""
+    changed = list(shoppers)
+    profiles = [s.profile for s in changed if s.profile_changed]
+    if profiles:
+        profiles_store.write(connection, profiles, dict(born_of or {}))
+
+    new: list[Enrollment] = []
+    moved: list[Enrollment] = []
+    messages: list[Message] = []
+    consents: list[tuple[int, Consent]] = []
+    traces = {}
+    stopped: list[tuple[int, str]] = []
+    finished: list[tuple[int, str]] = []
+    audiences = []
+    for shopper in changed:
+        outcome = shopper.outcome
+        id = shopper.profile.id
+        for run in outcome.enrollments.values():
+            (new if run.id in outcome.entered else moved).append(run)
+            if run.status == "finished" and run.live:
+                finished.append((id, run.id))
+        stopped += [(id, run) for run in outcome.stopped]
+        for message in outcome.messages:
+            if message.enrollment_id in outcome.stopped:
+                message = msgspec.structs.replace(message, status="cancelled", reason="stopped")
+            messages.append(message)
+        consents += [(id, consent) for consent in outcome.consents]
+        audiences += [(id, c.audience, c.enrollment_id, c.wanted) for c in outcome.audiences]
+        traces.update(outcome.traces)
+
+    if consents:
+        profiles_store.write_consents(connection, _one_each(consents))
+    if moved:
+        runs_store.update(connection, moved, traces)
+    if new:
+        runs_store.insert(connection, new, traces)
+    if messages:
+        messages_store.insert(connection, messages)
+    if audiences:
+        memberships_store.change(connection, audiences, now)
+    if stopped:
+        ids, ended = [p for p, _ in stopped], [r for _, r in stopped]
+        messages_store.cancel(connection, ids, ended, now)
+        memberships_store.take_off(connection, ids, ended, now)
+    if finished:
+        runs_store.release(connection, [p for p, _ in finished], [r for _, r in finished])
+    return sum(1 for message in messages if message.status == "due")
+
+
+def _one_each(consents: list[tuple[int, Consent]]) -> list[tuple[int, Consent]]:
+    latest: dict[tuple[int, str, str], Consent] = {}
+    for profile, consent in consents:
+        place = (profile, consent.channel, consent.topic)
+        known = latest.get(place)
+        latest[place] = consent if known is None else stricter(known, consent)
+    return [(place[0], consent) for place, consent in latest.items()]

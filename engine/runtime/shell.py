@@ -1,0 +1,36 @@
+"""What every part of the runtime is handed: one bundle, made by bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from engine.clock import Clock
+from engine.core.book import JourneyBook
+from engine.model.policy import Policy
+from engine.ports import Channel, Renderer
+from engine.store.database import Database
+
+#: Messages are delivered in this many shards, one worker a shard, so that no two workers
+#: render the same candidates.
+SHARDS = 4
+
+
+@dataclass(slots=True)
+class Shell:
+    """``book`` and ``policy`` are called for each batch, so an edited journey is picked up
+    without a restart. ``channels`` maps a channel ("email") to the provider that serves it."""
+
+    database: Database
+    clock: Clock
+    book: Callable[[], JourneyBook]
+    policy: Callable[[], Policy]
+    renderer: Renderer | None = None
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    #: leave out consent, caps, quiet hours (``replay --bare``)
+    bare: bool = False
+
+    def real(self, seconds: float) -> timedelta:
+        """``seconds`` of real time, on this clock."""
+        return timedelta(seconds=seconds * self.clock.speed)

@@ -1,0 +1,66 @@
+"""Wake the runs whose timers have run out.
+
+Events before timers: a timer fires only when nothing of its shopper waits in the inbox. What
+waits there may be the click or the order that the timer is about to miss; the drain that works
+it fires the timer in its right place.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from engine.core.react import on_timers
+from engine.runtime import load, save
+from engine.runtime.shell import Shell
+from engine.store import lanes as lanes_store
+from engine.store import profiles as profiles_store
+from engine.store import runs as runs_store
+
+log = logging.getLogger(__name__)
+
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(slots=True)
+class Woken:
+    """What one wake did: shoppers ``woken``, ``held`` for events of theirs in the inbox, runs
+    that ``failed`` and stand still with their reason, messages now ``due``."""
+
+    woken: int = 0
+    held: int = 0
+    failed: int = 0
+    due: int = 0
+
+
+def wake(shell: Shell, limit: int = 1000) -> Woken:
+    """Fire up to ``limit`` timers that have run out, longest overdue first."""
+    now = shell.clock.now()
+    with shell.database.connection() as connection:
+        candidates = runs_store.due(connection, now, limit)
+        if not candidates:
+            return Woken()
+        profiles = profiles_store.lock_free(connection, candidates)
+        held = lanes_store.touched(connection, list(profiles))
+        for id in held:
+            del profiles[id]
+        if not profiles:
+            return Woken(held=len(held))
+        book = shell.book()
+        shoppers = load.shoppers(connection, book, profiles, {}, now)
+        done = Woken(len(profiles), len(held))
+        worked = []
+        stuck: list[tuple[int, str]] = []
+        for id, shopper in shoppers.items():
+            try:
+                on_timers(book, shopper, now + _TICK, now)
+                worked.append(shopper)
+            except Exception as error:
+                log.exception("profile %d: its timers stand still", id)
+                stuck.append((id, f"{type(error).__name__}: {error}"))
+        done.due = save.save(connection, worked, now)
+        if stuck:
+            runs_store.stand_still(connection, stuck, now)
+            done.failed = len(stuck)
+        return done

@@ -1,0 +1,56 @@
+"""Identifiers and the profiles they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from engine.store.database import Connection
+
+
+def look_up(
+    connection: Connection, identifiers: Iterable[str]
+) -> tuple[dict[str, int], dict[int, set[str]]]:
+    """(identifier -> profile, profile -> its ``user:`` identifiers) for ``identifiers``."""
+    known = {
+        str(identifier): int(profile)
+        for identifier, profile in connection.execute(
+            "select identifier, profile_id from identity where identifier = any(%s)",
+            [list(identifiers)],
+        )
+    }
+    accounts: dict[int, set[str]] = {}
+    profiles = list(set(known.values()))
+    for profile, identifier in connection.execute(
+        """
+        select profile_id, identifier from identity
+         where profile_id = any(%s) and identifier like 'user:%%'
+        """,
+        [profiles],
+    ):
+        accounts.setdefault(int(profile), set()).add(str(identifier))
+    return known, accounts
+
+
+def assign(connection: Connection, new: dict[str, int], moved: dict[str, int]) -> bool:
+    """Point ``new`` and ``moved`` identifiers at their profiles. False when another worker was
+    first with a new one: the caller must start again from what that worker wrote."""
+    if moved:
+        connection.execute(
+            """
+            update identity i set profile_id = t.profile
+              from unnest(%s::text[], %s::bigint[]) as t(identifier, profile)
+             where i.identifier = t.identifier
+            """,
+            [list(moved), list(moved.values())],
+        )
+    if not new:
+        return True
+    done = connection.execute(
+        """
+        insert into identity (identifier, profile_id)
+        select * from unnest(%s::text[], %s::bigint[])
+        on conflict do nothing
+        """,
+        [list(new), list(new.values())],
+    )
+    return done.rowcount == len(new)

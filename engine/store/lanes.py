@@ -1,0 +1,94 @@
+"""Taking events out of the inbox, one worker a lane."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from engine.store.database import Connection
+
+
+class Taken(NamedTuple):
+    """One inbox row: its place in line, the event as JSON and the transaction that accepted it."""
+
+    seq: int
+    body: str
+    accept_xid: str
+
+
+def lock(connection: Connection, lane: int) -> bool:
+    """Take the lane for this transaction; False when another worker has it."""
+    found = connection.execute(
+        "select 1 from lane where id = %s for update skip locked", [lane]
+    ).fetchone()
+    return found is not None
+
+
+def take(connection: Connection, lane: int, limit: int) -> list[Taken]:
+    """Remove up to ``limit`` rows of ``lane`` in order of arrival and give them.
+
+    Taking is deleting, in the transaction that writes the consequences: a cursor over ``seq``
+    would skip rows that commit out of order.
+    """
+    rows = connection.execute(
+        """
+        delete from inbox where ctid = any(array(
+            select ctid from inbox where lane = %s order by seq limit %s))
+        returning seq, body, accept_xid::text
+        """,
+        [lane, limit],
+    ).fetchall()
+    return sorted(Taken(*row) for row in rows)
+
+
+def with_work(connection: Connection) -> list[int]:
+    """Lanes that have events waiting. One index probe a lane, however long the backlog."""
+    rows = connection.execute(
+        "select id from lane where exists (select 1 from inbox where inbox.lane = lane.id)"
+    ).fetchall()
+    return [int(row[0]) for row in rows]
+
+
+def touched(connection: Connection, profiles: list[int]) -> set[int]:
+    """The fence: those of ``profiles`` that something in the inbox reaches, by any identifier.
+
+    What waits there may be the purchase (P3), the withdrawn consent (P5) or the click that a
+    timer is about to miss. An identify that would tie the shopper to another account names one
+    of the shopper's identifiers too, so it holds them as well.
+    """
+    rows = connection.execute(
+        """
+        select i.profile_id from identity i
+         where i.profile_id = any(%(ids)s)
+           and exists (select 1 from inbox b where b.sender = i.identifier)
+        union
+        select i.profile_id
+          from inbox b, unnest(b.identifiers) as name
+          join identity i on i.identifier = name
+         where b.links and i.profile_id = any(%(ids)s)
+        """,
+        {"ids": profiles},
+    ).fetchall()
+    return {int(row[0]) for row in rows}
+
+
+def reject(
+    connection: Connection, source: str, refused: list[tuple[str, str]], received_at: object
+) -> None:
+    """Keep (body, reason) pairs aside, where they can be seen and retried."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into rejected (received_at, source, reason, body) values (%s, %s, %s, %s)",
+            [(received_at, source, reason, body) for body, reason in refused],
+        )
+
+
+def count(connection: Connection, writer: str, facts: dict[str, int]) -> None:
+    """Add to the audit's counters of ``writer``."""
+    connection.execute(
+        """
+        insert into ledger (writer, fact, n)
+        select %s, fact, n from unnest(%s::text[], %s::bigint[]) as t(fact, n)
+        on conflict (writer, fact) do update set n = ledger.n + excluded.n
+        """,
+        [writer, list(facts), list(facts.values())],
+    )

@@ -1,0 +1,283 @@
+"""Messages and their deliveries: written with the decision, claimed before the call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from engine.model.message import Message
+from engine.model.profile import Profile
+from engine.store.database import Connection, to_json
+from engine.store.profiles import PROFILE_COLUMNS, profile_of
+
+_COLUMNS = (
+    "m.id::text, m.enrollment_id::text, m.profile_id, m.journey, m.version, m.step, m.channel,"
+    " m.template, m.topic, m.event_id, m.created_at, m.due_at, m.expires_at, m.on_unknown,"
+    " m.offer, m.status, m.attempts, m.reason"
+)
+
+
+def insert(connection: Connection, messages: list[Message]) -> None:
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(
+            """
+            copy message (id, enrollment_id, profile_id, journey, version, step, channel, template,
+                topic, event_id, created_at, due_at, expires_at, on_unknown, offer, status, reason)
+            from stdin
+            """
+        ) as copy,
+    ):
+        for m in messages:
+            copy.write_row(
+                (
+                    m.id,
+                    m.enrollment_id,
+                    m.profile_id,
+                    m.journey,
+                    m.version,
+                    m.step,
+                    m.channel,
+                    m.template,
+                    m.topic,
+                    m.event_id,
+                    m.created_at,
+                    m.due_at,
+                    m.expires_at,
+                    m.on_unknown,
+                    to_json(m.offer),
+                    m.status,
+                    m.reason,
+                )
+            )
+
+
+def cancel(connection: Connection, profiles: list[int], runs: list[str], now: datetime) -> int:
+    """Cancel what stopped runs still meant to send; gives how many messages that were."""
+    return connection.execute(
+        """
+        update message set status = 'cancelled', reason = 'stopped', settled_at = %s
+         where profile_id = any(%s) and enrollment_id = any(%s::uuid[]) and status = 'due'
+        """,
+        [now, profiles, runs],
+    ).rowcount
+
+
+def due_shards(connection: Connection, now: datetime, shards: int) -> list[int]:
+    """Which shards (profile id modulo ``shards``) have messages due."""
+    rows = connection.execute(
+        """
+        select s from generate_series(0, %(shards)s - 1) s where exists (
+            select 1 from message
+             where status = 'due' and due_at <= %(now)s and profile_id %% %(shards)s = s)
+        """,
+        {"shards": shards, "now": now},
+    )
+    return [int(row[0]) for row in rows]
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """When the next message may go."""
+    row = connection.execute("select min(due_at) from message where status = 'due'").fetchone()
+    return row[0] if row else None
+
+
+class Candidate(NamedTuple):
+    """A message that is due, with what its template will say it about."""
+
+    message: Message
+    profile: Profile
+    properties: dict[str, Any]
+    key: str
+
+
+def candidates(
+    connection: Connection, now: datetime, limit: int, shard: int = 0, shards: int = 1
+) -> list[Candidate]:
+    """Messages that are due, oldest first; nothing is claimed yet."""
+    rows = connection.execute(
+        f"""
+        select {_COLUMNS}, e.properties, r.key, {PROFILE_COLUMNS}
+          from message m
+          join profile p on p.id = m.profile_id
+          join enrollment r on r.profile_id = m.profile_id and r.id = m.enrollment_id
+          left join event e on e.id = m.event_id
+         where m.status = 'due' and m.due_at <= %s and m.profile_id %% %s = %s
+         order by m.due_at limit %s
+        """,
+        [now, shards, shard, limit],
+    )
+    return [
+        Candidate(Message(*r[:18]), profile_of(r[20:]), r[18] or {}, r[19]) for r in rows
+    ]
+
+
+def lock_due(connection: Connection, profiles: list[int], ids: list[str]) -> set[str]:
+    """Lock the messages; gives those that are still due and whose run no stop has ended."""
+    rows = connection.execute(
+        """
+        select m.id::text from message m
+          join enrollment r on r.profile_id = m.profile_id and r.id = m.enrollment_id
+         where m.profile_id = any(%s) and m.id = any(%s::uuid[]) and m.status = 'due'
+           and r.status not in ('stopped', 'merged')
+         order by m.id for update of m
+        """,
+        [profiles, ids],
+    )
+    return {str(row[0]) for row in rows}
+
+
+def sent_since(
+    connection: Connection, profiles: list[int], since: datetime, uncapped: list[str]
+) -> dict[int, list[tuple[str, datetime]]]:
+    """(channel, time) of what was handed to providers, by profile: what caps count. Messages of
+    ``uncapped`` topics (transactional) do not use up a cap."""
+    found: dict[int, list[tuple[str, datetime]]] = {}
+    for profile, channel, at in connection.execute(
+        """
+        select profile_id, channel, claimed_at from message
+         where profile_id = any(%s) and claimed_at > %s
+           and status in ('claimed', 'sent', 'unknown') and topic <> all(%s)
+        """,
+        [profiles, since, uncapped],
+    ):
+        found.setdefault(profile, []).append((channel, at))
+    return found
+
+
+def suppressed(connection: Connection, addresses: list[str]) -> dict[tuple[str, str], str]:
+    """(address, channel) -> reason, for those of ``addresses`` that are blocked."""
+    rows = connection.execute(
+        "select address, channel, reason from suppression where address = any(%s)", [addresses]
+    )
+    return {(address, channel): reason for address, channel, reason in rows}
+
+
+def claim(
+    connection: Connection, profiles: list[int], ids: list[str], now: datetime
+) -> dict[str, int]:
+    """Claim messages for one attempt each; gives id -> attempt number.
+
+    ``gate_snapshot`` is what this transaction could see: the audit holds it against the
+    transactions that accepted stop events, which no clock could settle (P3).
+    """
+    rows = connection.execute(
+        """
+        with claimed as (
+            update message set status = 'claimed', claimed_at = %(now)s,
+                   attempts = attempts + 1, gate_snapshot = pg_current_snapshot(), reason = ''
+             where profile_id = any(%(profiles)s) and id = any(%(ids)s::uuid[]) and status = 'due'
+            returning profile_id, id, attempts),
+        noted as (
+            insert into delivery (profile_id, message_id, attempt, handed_at)
+            select profile_id, id, attempts, %(now)s from claimed)
+        select id::text, attempts from claimed
+        """,
+        {"now": now, "profiles": profiles, "ids": ids},
+    )
+    return {str(row[0]): int(row[1]) for row in rows}
+
+
+def refuse(
+    connection: Connection,
+    verdicts: Iterable[tuple[int, str, str, str, datetime | None]],
+    now: datetime,
+) -> None:
+    """Write what the gate refused: (profile, id, status, reason, due again at)."""
+    rows = list(verdicts)
+    connection.execute(
+        """
+        update message m set status = t.status, reason = t.reason,
+               due_at = coalesce(t.due_at, m.due_at),
+               settled_at = case when t.status = 'due' then null else %s::timestamptz end
+          from unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::timestamptz[])
+            as t(profile_id, id, status, reason, due_at)
+         where m.profile_id = t.profile_id and m.id = t.id and m.status = 'due'
+        """,
+        [
+            now,
+            [r[0] for r in rows],
+            [r[1] for r in rows],
+            [r[2] for r in rows],
+            [r[3] for r in rows],
+            [r[4] for r in rows],
+        ],
+    )
+
+
+class Result(NamedTuple):
+    """How one attempt went. ``status`` is the message's new one; ``outcome`` the delivery's."""
+
+    profile_id: int
+    id: str
+    attempt: int
+    status: str
+    outcome: str
+    reason: str
+    due_at: datetime | None
+    handed_at: datetime
+    settled_at: datetime
+    provider: str
+    reference: str
+
+
+def settle(connection: Connection, results: list[Result]) -> None:
+    """Record how attempts went."""
+    arrays: list[list[Any]] = [list(column) for column in zip(*results, strict=True)]
+    connection.execute(
+        """
+        with t as (
+            select * from unnest(%s::bigint[], %s::uuid[], %s::int[], %s::text[], %s::text[],
+                %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::text[],
+                %s::text[])
+                as t(profile_id, id, attempt, status, outcome, reason, due_at, handed_at,
+                     settled_at, provider, reference)),
+        noted as (
+            update delivery d set outcome = t.outcome, detail = t.reason,
+                   handed_at = t.handed_at, settled_at = t.settled_at
+              from t where d.profile_id = t.profile_id and d.message_id = t.id
+               and d.attempt = t.attempt)
+        update message m set status = t.status, reason = t.reason, handed_at = t.handed_at,
+               due_at = coalesce(t.due_at, m.due_at), provider = t.provider,
+               reference = t.reference,
+               settled_at = case when t.status = 'due' then null else t.settled_at end
+          from t where m.profile_id = t.profile_id and m.id = t.id
+        """,
+        arrays,
+    )
+
+
+def abandoned(connection: Connection, before: datetime, now: datetime, limit: int = 1000) -> int:
+    """Messages whose worker died after the claim: whether the provider has them nobody knows, so
+    they become ``unknown``, or due again where the step says ``on_unknown: retry`` (P4)."""
+    return connection.execute(
+        """
+        with lost as (
+            select profile_id, id, attempts from message
+             where status = 'claimed' and claimed_at < %(before)s
+             limit %(limit)s for update skip locked),
+        noted as (
+            update delivery d set outcome = 'unknown', settled_at = %(now)s,
+                   detail = 'the worker died before the answer'
+              from lost where d.profile_id = lost.profile_id and d.message_id = lost.id
+               and d.attempt = lost.attempts and d.outcome is null)
+        update message m set
+               status = case when on_unknown = 'retry' then 'due' else 'unknown' end,
+               reason = 'the worker died before the answer', settled_at = %(now)s
+          from lost where m.profile_id = lost.profile_id and m.id = lost.id
+        """,
+        {"before": before, "now": now, "limit": limit},
+    ).rowcount
+
+
+def suppress(connection: Connection, addresses: list[tuple[str, str, str]], at: datetime) -> None:
+    """Block (address, channel, reason) for good."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            """
+            insert into suppression (address, channel, reason, at) values (%s, %s, %s, %s)
+            on conflict do nothing
+            """,
+            [(*entry, at) for entry in addresses],
+        )

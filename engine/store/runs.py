@@ -1,0 +1,197 @@
+"""Enrollments, and what the core needs loaded to move them on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from engine.model.enrollment import Enrollment
+from engine.store.database import Connection, to_json
+
+_COLUMNS = (
+    "id::text, journey, version, profile_id, key, bucket, event_id, entered_at, status, at,"
+    " wake_at, waiting_for, visits, live, on_audience, held_out, goal, reason, stopped_by, ended_at"
+)
+
+
+def live(connection: Connection, profiles: list[int]) -> list[Enrollment]:
+    """The runs of ``profiles`` that a stop can still reach."""
+    rows = connection.execute(
+        f"select {_COLUMNS} from enrollment where live and profile_id = any(%s)", [profiles]
+    )
+    return [Enrollment(*row) for row in rows]
+
+
+def last_runs(
+    connection: Connection, places: Iterable[tuple[int, str, str]]
+) -> list[tuple[int, str, str, datetime, bool]]:
+    """For each (profile, journey, key): when its last run began and whether it is active."""
+    wanted = list(places)
+    return connection.execute(
+        """
+        select t.profile, t.journey, t.key, e.entered_at, e.status = 'active'
+          from unnest(%s::bigint[], %s::text[], %s::text[]) as t(profile, journey, key)
+         cross join lateral (
+            select entered_at, status from enrollment e
+             where e.profile_id = t.profile and e.journey = t.journey and e.key = t.key
+             order by entered_at desc limit 1) e
+        """,
+        [[w[0] for w in wanted], [w[1] for w in wanted], [w[2] for w in wanted]],
+    ).fetchall()
+
+
+def history(
+    connection: Connection,
+    profiles: list[int],
+    needs: Mapping[str, timedelta | None],
+    now: datetime,
+) -> Iterable[tuple[int, str, datetime, str, dict[str, Any]]]:
+    """(profile, name, time, id, properties) of the past events named in ``needs``, each as far
+    back as its window (None: all)."""
+    names = list(needs)
+    since = [None if (within := needs[n]) is None else now - within for n in names]
+    return connection.execute(
+        """
+        select e.profile_id, e.name, e.time, e.id, e.properties
+          from event e
+          join unnest(%s::text[], %s::timestamptz[]) as t(name, since) on t.name = e.name
+         where e.profile_id = any(%s) and (t.since is null or e.time >= t.since)
+        """,
+        [names, since, profiles],
+    )
+
+
+def triggers(
+    connection: Connection, places: Iterable[tuple[int, str]]
+) -> Iterable[tuple[int, str, dict[str, Any]]]:
+    """(profile, event id, properties) of the trigger events of runs."""
+    wanted = list(places)
+    return connection.execute(
+        """
+        select e.profile_id, e.id, e.properties from event e where e.id = any(%s)
+        """,
+        [[event for _, event in wanted]],
+    )
+
+
+def due(connection: Connection, now: datetime, limit: int) -> list[int]:
+    """Profiles with a timer that has run out, longest overdue first; at most ``limit`` timers."""
+    rows = connection.execute(
+        """
+        select profile_id from enrollment
+         where status = 'active' and wake_at <= %s order by wake_at limit %s
+        """,
+        [now, limit],
+    ).fetchall()
+    return list(dict.fromkeys(int(row[0]) for row in rows))
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """When the next timer runs out."""
+    row = connection.execute(
+        "select min(wake_at) from enrollment where status = 'active' and wake_at is not null"
+    ).fetchone()
+    return row[0] if row else None
+
+
+def insert(connection: Connection, runs: list[Enrollment], traces: Mapping[str, Any]) -> None:
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(
+            """
+            copy enrollment (id, journey, version, profile_id, key, bucket, event_id, entered_at,
+                status, at, wake_at, waiting_for, visits, live, on_audience, held_out, goal,
+                reason, stopped_by, ended_at, trace) from stdin
+            """
+        ) as copy,
+    ):
+        for run in runs:
+            copy.write_row(
+                (
+                    run.id,
+                    run.journey,
+                    run.version,
+                    run.profile_id,
+                    run.key,
+                    run.bucket,
+                    run.event_id,
+                    run.entered_at,
+                    run.status,
+                    run.at,
+                    run.wake_at,
+                    run.waiting_for,
+                    run.visits,
+                    run.live,
+                    run.on_audience,
+                    run.held_out,
+                    run.goal,
+                    run.reason,
+                    run.stopped_by,
+                    run.ended_at,
+                    to_json(traces.get(run.id, [])),
+                )
+            )
+
+
+def update(connection: Connection, runs: list[Enrollment], traces: Mapping[str, Any]) -> None:
+    connection.execute(
+        """
+        update enrollment e set
+            status = t.status, at = t.at, wake_at = t.wake_at, waiting_for = t.waiting_for,
+            visits = t.visits, live = t.live, on_audience = t.on_audience, goal = t.goal,
+            reason = t.reason, stopped_by = t.stopped_by, ended_at = t.ended_at,
+            trace = e.trace || t.trace
+          from unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::timestamptz[],
+                      %s::text[], %s::int[], %s::bool[], %s::bool[], %s::bool[], %s::text[],
+                      %s::text[], %s::timestamptz[], %s::jsonb[])
+            as t(profile_id, id, status, at, wake_at, waiting_for, visits, live, on_audience,
+                 goal, reason, stopped_by, ended_at, trace)
+         where e.profile_id = t.profile_id and e.id = t.id
+        """,
+        [
+            [r.profile_id for r in runs],
+            [r.id for r in runs],
+            [r.status for r in runs],
+            [r.at for r in runs],
+            [r.wake_at for r in runs],
+            [r.waiting_for for r in runs],
+            [r.visits for r in runs],
+            [r.live for r in runs],
+            [r.on_audience for r in runs],
+            [r.goal for r in runs],
+            [r.reason for r in runs],
+            [r.stopped_by for r in runs],
+            [r.ended_at for r in runs],
+            [to_json(traces.get(r.id, [])) for r in runs],
+        ],
+    )
+
+
+def release(connection: Connection, profiles: list[int], runs: list[str]) -> None:
+    """Let go of finished runs that have nothing left for a stop to reach."""
+    connection.execute(
+        """
+        update enrollment e set live = false
+         where e.profile_id = any(%s) and e.id = any(%s::uuid[])
+           and e.live and e.status = 'finished' and not e.on_audience
+           and not exists (
+                select 1 from message m
+                 where m.profile_id = e.profile_id and m.enrollment_id = e.id
+                   and m.status in ('due', 'claimed'))
+        """,
+        [profiles, runs],
+    )
+
+
+def stand_still(connection: Connection, profiles: list[tuple[int, str]], now: datetime) -> None:
+    """Stop the timers of (profile, reason) that failed, so that they hold up nobody else; the
+    reason is on the run, where it can be seen and the run be woken again."""
+    connection.execute(
+        """
+        update enrollment e set wake_at = null, reason = t.reason
+          from unnest(%s::bigint[], %s::text[]) as t(profile_id, reason)
+         where e.profile_id = t.profile_id and e.status = 'active' and e.wake_at <= %s
+        """,
+        [[id for id, _ in profiles], [why for _, why in profiles], now],
+    )

@@ -1,0 +1,99 @@
+"""The clock: each second it asks PostgreSQL where there is work, and puts a job on the queue.
+
+Due times live in PostgreSQL, never here: a clock that dies forgets nothing. Several may run;
+the one that holds the lease ticks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import uuid
+from types import FrameType
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from engine.runtime.shell import SHARDS, Shell
+from engine.store import clock as clock_store
+from engine.store import lanes as lanes_store
+from engine.store import messages as messages_store
+from engine.store.database import Connection
+from workers import jobs
+from workers.queues import WorkQueue
+
+log = logging.getLogger("winback.clock")
+
+#: Seconds between ticks, seconds a lease lasts, and seconds after which a claimed message's
+#: worker is taken for dead (no provider call may last that long).
+TICK = 1.0
+LEASE = 5.0
+ABANDONED = 120.0
+
+
+class Ticker:
+    """One tick a second, by whoever holds the lease."""
+
+    def __init__(self, shell: Shell, queue: WorkQueue) -> None:
+        self.shell = shell
+        self.queue = queue
+        self.holder = f"{os.uname().nodename}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+    def tick(self) -> bool:
+        """Find work and put it on the queue; False when another clock holds the lease."""
+        try:
+            with self.shell.database.connection() as connection:
+                if not clock_store.hold_lease(connection, "clock", self.holder, LEASE):
+                    return False
+                self._find_work(connection)
+            return True
+        except Exception as error:  # PostgreSQL or Redis is away: the next tick comes
+            log.warning("tick failed: %s: %s", type(error).__name__, error)
+            return False
+
+    def _find_work(self, connection: Connection) -> None:
+        now = self.shell.clock.now()
+        for lane in lanes_store.with_work(connection):
+            self.queue.drain(lane)
+        if clock_store.timers_due(connection, now):
+            self.queue.wake()
+        lost = messages_store.abandoned(connection, now - self.shell.real(ABANDONED), now)
+        if lost:
+            log.warning("%d messages lost their worker on the way; held as unknown", lost)
+        for shard in messages_store.due_shards(connection, now, SHARDS):
+            self.queue.deliver(shard)
+        if clock_store.audiences_due(connection):
+            self.queue.sync()
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    at = jobs.bench()
+    ticker = Ticker(at.shell, at.queue)
+    scheduler = BackgroundScheduler(
+        executors={"default": ThreadPoolExecutor(1)},
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": 30},
+    )
+    scheduler.add_job(ticker.tick, "interval", seconds=TICK)
+    stop = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    scheduler.start()
+    ticker.tick()
+    stop.wait()
+    scheduler.shutdown(wait=True)
+    with at.shell.database.connection() as connection:
+        clock_store.give_up_lease(connection, "clock", ticker.holder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""The jobs. Each holds ids only, and works until its source is dry or its time is up."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+from engine import bootstrap
+from engine.runtime.deliver import Deliverer
+from engine.runtime.drain import drain as drain_lane
+from engine.runtime.shell import SHARDS, Shell
+from engine.runtime.sync import sync_audiences
+from engine.runtime.wake import wake as wake_due
+from engine.settings import Settings
+from engine.store import lanes as lanes_store
+from engine.store import messages as messages_store
+from workers.queues import WorkQueue, connect
+
+#: Seconds a job goes on before it lets others have the worker.
+PATIENCE = 3.0
+
+
+@dataclass(slots=True)
+class Bench:
+    """What a worker process works with, made once."""
+
+    settings: Settings
+    shell: Shell
+    deliverer: Deliverer
+    queue: WorkQueue
+
+
+@lru_cache(maxsize=1)
+def bench() -> Bench:
+    settings = Settings.from_environment()
+    shell = bootstrap.shell(settings)
+    if not settings.redis_url:
+        raise SystemExit("REDIS_URL is not set: start everything with `winback up`.")
+    return Bench(settings, shell, Deliverer(shell), WorkQueue(connect(settings.redis_url)))
+
+
+def drain(lane: int) -> None:
+    """Drain a lane, then go straight on to deliver what that made due: one hop for a mail that
+    is due at once."""
+    at = bench()
+    deadline = time.monotonic() + PATIENCE
+    due = 0
+    while time.monotonic() < deadline:
+        done = drain_lane(at.shell, lane)
+        if not done.taken:
+            break
+        due += done.due
+        if done.due:
+            _deliver_now(at)
+    if due:
+        _deliver_now(at)
+
+
+def wake() -> None:
+    """Wake the runs whose timers have run out, and deliver what that made due."""
+    at = bench()
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        done = wake_due(at.shell)
+        if done.due:
+            _hint_deliveries(at)
+        if not done.woken:
+            break
+
+
+def deliver(shard: int) -> None:
+    """Deliver what is due in a shard."""
+    bench().deliverer.deliver(shard, seconds=PATIENCE)
+
+
+def sync() -> None:
+    """Write the audience files that have changed."""
+    at = bench()
+    sync_audiences(
+        at.shell.database,
+        at.settings.home,
+        at.shell.clock,
+        at.shell.policy(),
+        held=lanes_store.touched,
+    )
+
+
+def look_again(name: str) -> None:
+    """After a job has let go of its name: work that came while it ended, and whose hint was
+    refused because the name was still taken, gets a new job."""
+    at = bench()
+    kind, _, number = name.partition(":")
+    with at.shell.database.connection() as connection:
+        now = at.shell.clock.now()
+        if kind == "drain" and int(number) in lanes_store.with_work(connection):
+            at.queue.drain(int(number))
+        elif kind == "deliver" and int(number) in messages_store.due_shards(
+            connection, now, SHARDS
+        ):
+            at.queue.deliver(int(number))
+
+
+def _deliver_now(at: Bench) -> None:
+    with at.shell.database.connection() as connection:
+        shards = messages_store.due_shards(connection, at.shell.clock.now(), SHARDS)
+    for shard in shards[1:]:
+        at.queue.deliver(shard)
+    if shards:
+        at.deliverer.deliver(shards[0], seconds=PATIENCE)
+
+
+def _hint_deliveries(at: Bench) -> None:
+    with at.shell.database.connection() as connection:
+        shards = messages_store.due_shards(connection, at.shell.clock.now(), SHARDS)
+    for shard in shards:
+        at.queue.deliver(shard)
