@@ -10,7 +10,8 @@ help: ## list these
 
 setup: $(READY) ## make .venv with everything pinned in requirements.lock
 
-# The lock is checked by hash and complete, so nothing else is resolved or fetched.
+# The lock is checked by hash and complete, so nothing else is resolved or fetched. A Python
+# without ensurepip (Debian without python3-venv) lends its own pip to a .venv that has none.
 $(READY): requirements.lock pyproject.toml
 	@set -e; python=; for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
 	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -19,12 +20,17 @@ $(READY): requirements.lock pyproject.toml
 	  echo "Winback needs Python 3.11 or newer; python3 here is: $$(python3 --version 2>&1)." >&2; \
 	  echo "Install one (Debian: apt-get install python3 python3-venv) and run make again." >&2; \
 	  exit 1; fi; \
-	if [ ! -x $(BIN)/pip ]; then \
-	  echo "Making .venv with $$($$python --version)"; \
-	  $$python -m venv --clear .venv || { \
-	    echo "Could not make .venv (Debian: apt-get install python3-venv)." >&2; exit 1; }; fi
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	if ! $(BIN)/python -c '' 2>/dev/null; then \
+	  echo "Making .venv with $$($$python --version); installing what requirements.lock names"; \
+	  $$python -m venv --clear .venv >/dev/null 2>&1 \
+	    || $$python -m venv --clear --without-pip .venv || { \
+	    echo "Could not make .venv (Debian: apt-get install python3-venv)." >&2; exit 1; }; fi; \
+	pip="$(BIN)/python -m pip"; \
+	if ! $$pip --version >/dev/null 2>&1; then pip="$$python -m pip --python $(BIN)/python"; fi; \
+	export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
+	$$pip install --quiet --require-hashes -r requirements.lock || { \
+	  echo "Could not install what requirements.lock names; pip says why above." >&2; exit 1; }; \
+	$$pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
 demo: setup ## a shop that you can try, on a fast clock (ONCE=1: no person needed, ends by itself)
