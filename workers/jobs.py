@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,12 +12,14 @@ from engine import bootstrap
 from engine.runtime.deliver import Deliverer
 from engine.runtime.drain import drain as drain_lane
 from engine.runtime.shell import SHARDS, Shell
-from engine.runtime.sync import sync_audiences
+from engine.runtime.sync import SyncReport
 from engine.runtime.wake import wake as wake_due
 from engine.settings import Settings
 from engine.store import lanes as lanes_store
 from engine.store import messages as messages_store
 from workers.queues import WorkQueue, connect
+
+log = logging.getLogger("winback.jobs")
 
 #: Seconds a job goes on before it lets others have the worker.
 PATIENCE = 3.0
@@ -29,6 +33,7 @@ class Bench:
     shell: Shell
     deliverer: Deliverer
     queue: WorkQueue
+    sync: Callable[[], SyncReport]
 
 
 @lru_cache(maxsize=1)
@@ -37,7 +42,13 @@ def bench() -> Bench:
     shell = bootstrap.shell(settings)
     if not settings.redis_url:
         raise SystemExit("REDIS_URL is not set: start everything with `winback up`.")
-    return Bench(settings, shell, Deliverer(shell), WorkQueue(connect(settings.redis_url)))
+    return Bench(
+        settings,
+        shell,
+        Deliverer(shell),
+        WorkQueue(connect(settings.redis_url)),
+        bootstrap.audience_sync(settings, shell),
+    )
 
 
 def drain(lane: int) -> None:
@@ -76,14 +87,9 @@ def deliver(shard: int) -> None:
 
 def sync() -> None:
     """Write the audience files that have changed."""
-    at = bench()
-    sync_audiences(
-        at.shell.database,
-        at.settings.home,
-        at.shell.clock,
-        at.shell.policy(),
-        held=lanes_store.touched,
-    )
+    report = bench().sync()
+    for problem in report.problems:
+        log.warning(problem)
 
 
 def look_again(name: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from engine.core.conditions import names_used
 from engine.model.journey import Branch, Condition, Journey, Update, WaitFor
 
 #: Events whose history every journey may need: what a late trigger looks back for is added
@@ -29,6 +30,8 @@ class JourneyBook:
     #: event names that stop or resume a run of any version
     stop_names: frozenset[str] = frozenset()
     wait_names: frozenset[str] = frozenset()
+    #: journeys in force whose trigger condition looks at nothing but the event
+    event_only: frozenset[str] = frozenset()
     #: versions whose conditions look at the trigger event once the run is under way
     look_back: frozenset[tuple[str, str]] = frozenset()
 
@@ -53,6 +56,8 @@ def open_book(
     for journey in current.values():
         triggers.setdefault(journey.trigger.event, []).append(journey)
     book.triggers = {name: tuple(found) for name, found in triggers.items()}
+
+    book.event_only = frozenset(n for n, j in current.items() if _event_only(j.trigger.condition))
 
     book.stop_names = frozenset(s.event for j in versions.values() for s in j.stops)
     book.wait_names = frozenset(
@@ -87,6 +92,12 @@ def _all_conditions(journey: Journey) -> Iterable[Condition]:
     yield from (c for c in (trigger.condition, trigger.key) if c)
     yield from (s.condition for s in journey.stops if s.condition)
     yield from step_conditions(journey)
+
+
+def _event_only(condition: Condition | None) -> bool:
+    if condition is None or condition.history:
+        return False
+    return all(name in ("event", "trigger", "key", "now") for name, _ in names_used(condition))
 
 
 def _looks_back(journey: Journey) -> bool:

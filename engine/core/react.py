@@ -7,70 +7,34 @@ wait is in time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
 from engine.core.advance import stop, walk
 from engine.core.book import JourneyBook
-from engine.core.conditions import ConditionError, holds
-from engine.core.facts import event_facts, product_ids, profile_facts
+from engine.core.conditions import holds
+from engine.core.entries import Entry, entries
+from engine.core.facts_view import Facts, Properties
 from engine.core.ids import derive, percentile
 from engine.core.profiles import absorb, consents_of
 from engine.core.shopper import Past, Run, Shopper
 from engine.core.timing import step_time
 from engine.model.enrollment import Enrollment
 from engine.model.event import Event
-from engine.model.journey import Condition, Journey, Stop, Wait, WaitFor
+from engine.model.journey import Journey, Stop, Wait, WaitFor
 
 
-class ShopperFacts(dict[str, Any]):
-    """What conditions see, made only when looked at."""
-
-    __slots__ = ("_currency", "_properties", "_shopper", "_trigger")
-
-    def __init__(
-        self,
-        shopper: Shopper,
-        currency: str,
-        now: datetime,
-        key: str,
-        properties: Mapping[str, Any] | Event,
-        trigger: Mapping[str, Any] | Event,
-    ) -> None:
-        super().__init__(now=now, key=key)
-        self._shopper = shopper
-        self._currency = currency
-        self._properties = properties
-        self._trigger = trigger
-
-    def __missing__(self, name: str) -> Any:
-        value: Any
-        if name == "event":
-            value = _event_facts(self._properties)
-        elif name == "trigger":
-            value = _event_facts(self._trigger)
-        elif name == "profile":
-            value = profile_facts(self._shopper.profile, self._currency)
-        elif name == "history":
-            value = self._shopper.history
-        else:
-            raise KeyError(name)
-        self[name] = value
-        return value
-
-
-def _event_facts(source: Mapping[str, Any] | Event) -> Mapping[str, Any]:
-    if isinstance(source, Event):
-        return event_facts(source)
-    return {"product_ids": product_ids(source), **source}
-
-
-def on_event(book: JourneyBook, shopper: Shopper, event: Event, now: datetime) -> None:
+def on_event(
+    book: JourneyBook,
+    shopper: Shopper,
+    event: Event,
+    now: datetime,
+    starts: list[Entry] | None = None,
+) -> None:
     """Work ``event`` into ``shopper``. ``now`` is the clock's time: it tells how late the
-    timers are that fell due before the event; the event itself is judged by its own time."""
+    timers are that fell due before the event; the event itself is judged by its own time.
+    ``starts``: what ``entries`` found, where that was asked already."""
     late_event = shopper.profile.last_seen is not None and event.time < shopper.profile.last_seen
     if any(r.wake_at and r.wake_at < event.time for r in shopper.live.values()):
         on_timers(book, shopper, event.time, now)
@@ -85,8 +49,11 @@ def on_event(book: JourneyBook, shopper: Shopper, event: Event, now: datetime) -
             journey = book.of(run.journey, run.version)
             if journey is not None and not _stopped(book, journey, run, shopper, event):
                 _resumed(book, journey, run, shopper, event)
-    for journey in book.triggers.get(event.name, ()):
-        _triggered(book, journey, shopper, event, late_event)
+    found = entries(book, event) if starts is None else starts
+    if found:
+        facts = Facts(shopper, book.currency, event.time, "", event, event)
+        for entry in found:
+            _enter(book, entry, shopper, event, facts, late_event)
 
 
 def on_timers(book: JourneyBook, shopper: Shopper, before: datetime, now: datetime) -> None:
@@ -135,9 +102,9 @@ def keep(shopper: Shopper, run: Enrollment) -> None:
         shopper.runs[place] = Run(run.entered_at, run.status == "active")
 
 
-def _run_facts(book: JourneyBook, shopper: Shopper, run: Enrollment, now: datetime) -> ShopperFacts:
+def _run_facts(book: JourneyBook, shopper: Shopper, run: Enrollment, now: datetime) -> Facts:
     trigger = shopper.triggers.get(run.event_id, {})
-    return ShopperFacts(shopper, book.currency, now, run.key, trigger, trigger)
+    return Facts(shopper, book.currency, now, run.key, trigger, trigger)
 
 
 def _stopped(
@@ -181,10 +148,10 @@ def _matching_stop(
     run: Enrollment,
     shopper: Shopper,
     name: str,
-    properties: Mapping[str, Any] | Event,
+    properties: Properties,
     time: datetime,
 ) -> Stop | None:
-    facts: ShopperFacts | None = None
+    facts: Facts | None = None
     for rule in journey.stops:
         if rule.event != name:
             continue
@@ -192,7 +159,7 @@ def _matching_stop(
             return rule
         if facts is None:
             trigger = shopper.triggers.get(run.event_id, {})
-            facts = ShopperFacts(shopper, book.currency, time, run.key, properties, trigger)
+            facts = Facts(shopper, book.currency, time, run.key, properties, trigger)
         held, why = holds(rule.condition, facts)
         if held:
             return rule
@@ -211,7 +178,7 @@ def _resumed(
         return
     if step.condition is not None:
         trigger = shopper.triggers.get(run.event_id, {})
-        facts = ShopperFacts(shopper, book.currency, event.time, run.key, event, trigger)
+        facts = Facts(shopper, book.currency, event.time, run.key, event, trigger)
         held, why = holds(step.condition, facts)
         if not held:
             if why:
@@ -223,35 +190,15 @@ def _resumed(
     keep(shopper, walk(journey, run, at, shopper, facts, event.time))
 
 
-def key_of(journey: Journey, facts: Mapping[str, Any]) -> str | None:
-    """The key of a run that these facts would start; None where it cannot be worked out."""
-    if journey.trigger.key is None:
-        return ""
-    try:
-        value = journey.trigger.key.test(facts)
-    except ConditionError:
-        return None
-    return str(value) if value or value == 0 else None
-
-
-def trigger_key(journey: Journey, event: Event) -> str | None:
-    """The key by the event alone, before the shopper is loaded: what the shell asks the store
-    for. None where the key needs more than the event, or has no value."""
-    if journey.trigger.key is None:
-        return ""
-    return key_of(journey, {"event": event_facts(event), "now": event.time, "key": ""})
-
-
-def _triggered(
-    book: JourneyBook, journey: Journey, shopper: Shopper, event: Event, late_event: bool
+def _enter(
+    book: JourneyBook, entry: Entry, shopper: Shopper, event: Event, facts: Facts, late_event: bool
 ) -> None:
-    trigger = journey.trigger
-    facts = ShopperFacts(shopper, book.currency, event.time, "", event, event)
-    key = key_of(journey, facts)
-    if key is None or not _may_enter(journey, shopper.runs.get((journey.name, key)), event.time):
+    journey, key, decided = entry
+    if not _may_enter(journey, shopper.runs.get((journey.name, key)), event.time):
         return
     facts["key"] = key
-    if trigger.condition is not None and not _holds(trigger.condition, facts):
+    condition = journey.trigger.condition
+    if not decided and condition is not None and not holds(condition, facts)[0]:
         return
     profile = shopper.profile
     run = Enrollment(
@@ -283,7 +230,3 @@ def _may_enter(journey: Journey, last: Run | None, at: datetime) -> bool:
     if last.active or again.rule == "never":
         return False
     return again.rule == "always" or at - last.started_at > again.after
-
-
-def _holds(condition: Condition, facts: Mapping[str, Any]) -> bool:
-    return holds(condition, facts)[0]

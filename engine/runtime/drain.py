@@ -17,6 +17,7 @@ import msgspec
 import psycopg
 from psycopg import errors as pg
 
+from engine.core.entries import entries
 from engine.core.identity import Resolution, resolve
 from engine.core.profiles import merged_consents, merged_profiles
 from engine.core.react import after_merge, on_event
@@ -126,7 +127,10 @@ def _work(shell: Shell, connection: Connection, batch: _Batch, now: datetime) ->
     for event, profile in zip(batch.events, resolution.profiles, strict=True):
         mine.setdefault(profile, []).append(event)
     new = set(resolution.created)
-    shoppers = load.shoppers(connection, book, profiles, mine, now, merged=merged, new=new)
+    starts = {event.id: entries(book, event) for event in batch.events}
+    shoppers = load.shoppers(
+        connection, book, profiles, mine, now, starts=starts, merged=merged, new=new
+    )
     for id in merged:
         after_merge(book, shoppers[id])
 
@@ -136,7 +140,7 @@ def _work(shell: Shell, connection: Connection, batch: _Batch, now: datetime) ->
         events = sorted(mine.get(id, ()), key=lambda event: event.order_key)
         try:
             for event in events:
-                on_event(book, shopper, event, now)
+                on_event(book, shopper, event, now, starts[event.id])
         except Exception as error:
             # One shopper's bad luck is kept aside with its reason; the others go on.
             log.exception("profile %d: %d events set aside", id, len(events))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from engine.core.book import JourneyBook, Needs
-from engine.core.react import trigger_key
+from engine.core.entries import Entry
 from engine.core.shopper import Past, Run, Shopper
 from engine.model.event import Event
 from engine.model.profile import Profile
@@ -21,12 +21,14 @@ def shoppers(
     events: Mapping[int, list[Event]],
     now: datetime,
     *,
+    starts: Mapping[str, list[Entry]] | None = None,
     merged: Iterable[int] = (),
     new: frozenset[int] | set[int] = frozenset(),
 ) -> dict[int, Shopper]:
     """The working set of each of ``profiles``, with what ``events`` (by profile) will ask for.
 
-    ``merged`` profiles get the history of stop events too, for what one identity bought stops
+    ``starts`` holds, by event id, the journeys each may start. ``merged``
+    profiles get the history of stop events too, for what one identity bought stops
     the runs of the other. ``new`` profiles have no past: nothing is asked of the store.
     """
     found = {id: Shopper(profile) for id, profile in profiles.items()}
@@ -38,12 +40,11 @@ def shoppers(
                 run.entered_at, run.status == "active"
             )
     places = {
-        (profile, journey.name, key)
+        (profile, entry.journey.name, entry.key)
         for profile, mine in events.items()
-        if profile not in new
+        if starts is not None and profile not in new
         for event in mine
-        for journey in book.triggers.get(event.name, ())
-        if (key := trigger_key(journey, event)) is not None
+        for entry in starts[event.id]
     }
     if places:
         for profile, journey, key, started, active in runs_store.last_runs(connection, places):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -113,3 +113,15 @@ def _yoyo_url(url: str) -> str:
     if parts.scheme not in ("postgres", "postgresql"):
         raise ValueError(f"DATABASE_URL must begin with postgresql://, not {parts.scheme}://")
     return parts._replace(scheme="postgresql+psycopg").geturl()
+
+
+def ids(values: Iterable[int] | Iterable[str]) -> str:
+    """Numbers or UUIDs as the text of a PostgreSQL array: for thousands of them psycopg's own
+    lists cost ten times as much."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def texts(values: Iterable[str]) -> str:
+    """Texts as the text of a PostgreSQL array."""
+    quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
+    return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from engine.model.event import Event
-from engine.store.database import Connection, to_json
+from engine.store.database import Connection, texts, to_json
 
 
 def known(connection: Connection, ids: list[str]) -> set[str]:
     """Which of the message ids have been counted already (P2)."""
-    rows = connection.execute("select id from event where id = any(%s)", [ids])
+    rows = connection.execute("select id from event where id = any(%s::text[])", [texts(ids)])
     return {str(row[0]) for row in rows}
 
 

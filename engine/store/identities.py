@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine.store.database import Connection
+from engine.store.database import Connection, ids, texts
 
 
 def look_up(
@@ -14,18 +14,18 @@ def look_up(
     known = {
         str(identifier): int(profile)
         for identifier, profile in connection.execute(
-            "select identifier, profile_id from identity where identifier = any(%s)",
-            [list(identifiers)],
+            "select identifier, profile_id from identity where identifier = any(%s::text[])",
+            [texts(identifiers)],
         )
     }
     accounts: dict[int, set[str]] = {}
-    profiles = list(set(known.values()))
+    profiles = set(known.values())
     for profile, identifier in connection.execute(
         """
         select profile_id, identifier from identity
-         where profile_id = any(%s) and identifier like 'user:%%'
+         where profile_id = any(%s::bigint[]) and identifier like 'user:%%'
         """,
-        [profiles],
+        [ids(profiles)],
     ):
         accounts.setdefault(int(profile), set()).add(str(identifier))
     return known, accounts
@@ -41,7 +41,7 @@ def assign(connection: Connection, new: dict[str, int], moved: dict[str, int]) -
               from unnest(%s::text[], %s::bigint[]) as t(identifier, profile)
              where i.identifier = t.identifier
             """,
-            [list(moved), list(moved.values())],
+            [texts(moved), ids(moved.values())],
         )
     if not new:
         return True
@@ -51,6 +51,6 @@ def assign(connection: Connection, new: dict[str, int], moved: dict[str, int]) -
         select * from unnest(%s::text[], %s::bigint[])
         on conflict do nothing
         """,
-        [list(new), list(new.values())],
+        [texts(new), ids(new.values())],
     )
     return done.rowcount == len(new)

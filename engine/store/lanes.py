@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from engine.store.database import Connection
+from engine.store.database import Connection, ids
 
 
 class Taken(NamedTuple):
@@ -58,15 +58,15 @@ def touched(connection: Connection, profiles: list[int]) -> set[int]:
     rows = connection.execute(
         """
         select i.profile_id from identity i
-         where i.profile_id = any(%(ids)s)
+         where i.profile_id = any(%(ids)s::bigint[])
            and exists (select 1 from inbox b where b.sender = i.identifier)
         union
         select i.profile_id
           from inbox b, unnest(b.identifiers) as name
           join identity i on i.identifier = name
-         where b.links and i.profile_id = any(%(ids)s)
+         where b.links and i.profile_id = any(%(ids)s::bigint[])
         """,
-        {"ids": profiles},
+        {"ids": ids(profiles)},
     ).fetchall()
     return {int(row[0]) for row in rows}
 

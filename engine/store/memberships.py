@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from engine.store.database import Connection
+from engine.store.database import Connection, ids
 
 
 def change(
@@ -35,7 +35,7 @@ def take_off(connection: Connection, profiles: list[int], runs: list[str], now: 
     return connection.execute(
         """
         update audience_member set wanted = false, changed_at = %s
-         where profile_id = any(%s) and enrollment_id = any(%s::uuid[]) and wanted
+         where profile_id = any(%s::bigint[]) and enrollment_id = any(%s::uuid[]) and wanted
         """,
-        [now, profiles, runs],
+        [now, ids(profiles), ids(runs)],
     ).rowcount

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from engine.model.message import Message
 from engine.model.profile import Profile
-from engine.store.database import Connection, to_json
+from engine.store.database import Connection, texts, to_json
+from engine.store.database import ids as array
 from engine.store.profiles import PROFILE_COLUMNS, profile_of
 
 _COLUMNS = (
@@ -58,9 +59,9 @@ def cancel(connection: Connection, profiles: list[int], runs: list[str], now: da
     return connection.execute(
         """
         update message set status = 'cancelled', reason = 'stopped', settled_at = %s
-         where profile_id = any(%s) and enrollment_id = any(%s::uuid[]) and status = 'due'
+         where profile_id = any(%s::bigint[]) and enrollment_id = any(%s::uuid[]) and status = 'due'
         """,
-        [now, profiles, runs],
+        [now, array(profiles), array(runs)],
     ).rowcount
 
 
@@ -108,9 +109,7 @@ def candidates(
         """,
         [now, shards, shard, limit],
     )
-    return [
-        Candidate(Message(*r[:18]), profile_of(r[20:]), r[18] or {}, r[19]) for r in rows
-    ]
+    return [Candidate(Message(*r[:18]), profile_of(r[20:]), r[18] or {}, r[19]) for r in rows]
 
 
 def lock_due(connection: Connection, profiles: list[int], ids: list[str]) -> set[str]:
@@ -119,11 +118,11 @@ def lock_due(connection: Connection, profiles: list[int], ids: list[str]) -> set
         """
         select m.id::text from message m
           join enrollment r on r.profile_id = m.profile_id and r.id = m.enrollment_id
-         where m.profile_id = any(%s) and m.id = any(%s::uuid[]) and m.status = 'due'
+         where m.profile_id = any(%s::bigint[]) and m.id = any(%s::uuid[]) and m.status = 'due'
            and r.status not in ('stopped', 'merged')
          order by m.id for update of m
         """,
-        [profiles, ids],
+        [array(profiles), array(ids)],
     )
     return {str(row[0]) for row in rows}
 
@@ -137,10 +136,10 @@ def sent_since(
     for profile, channel, at in connection.execute(
         """
         select profile_id, channel, claimed_at from message
-         where profile_id = any(%s) and claimed_at > %s
+         where profile_id = any(%s::bigint[]) and claimed_at > %s
            and status in ('claimed', 'sent', 'unknown') and topic <> all(%s)
         """,
-        [profiles, since, uncapped],
+        [array(profiles), since, uncapped],
     ):
         found.setdefault(profile, []).append((channel, at))
     return found
@@ -149,7 +148,8 @@ def sent_since(
 def suppressed(connection: Connection, addresses: list[str]) -> dict[tuple[str, str], str]:
     """(address, channel) -> reason, for those of ``addresses`` that are blocked."""
     rows = connection.execute(
-        "select address, channel, reason from suppression where address = any(%s)", [addresses]
+        "select address, channel, reason from suppression where address = any(%s::text[])",
+        [texts(addresses)],
     )
     return {(address, channel): reason for address, channel, reason in rows}
 
@@ -167,14 +167,15 @@ def claim(
         with claimed as (
             update message set status = 'claimed', claimed_at = %(now)s,
                    attempts = attempts + 1, gate_snapshot = pg_current_snapshot(), reason = ''
-             where profile_id = any(%(profiles)s) and id = any(%(ids)s::uuid[]) and status = 'due'
+             where profile_id = any(%(profiles)s::bigint[]) and id = any(%(ids)s::uuid[])
+               and status = 'due'
             returning profile_id, id, attempts),
         noted as (
             insert into delivery (profile_id, message_id, attempt, handed_at)
             select profile_id, id, attempts, %(now)s from claimed)
         select id::text, attempts from claimed
         """,
-        {"now": now, "profiles": profiles, "ids": ids},
+        {"now": now, "profiles": array(profiles), "ids": array(ids)},
     )
     return {str(row[0]): int(row[1]) for row in rows}
 

@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from engine.model.profile import Consent, Profile
-from engine.store.database import Connection, to_json
+from engine.store.database import Connection, texts, to_json
+from engine.store.database import ids as array
 
 PROFILE_COLUMNS = (
     "p.id, p.traits, p.orders, p.lifetime_value, p.first_seen, p.last_seen, p.last_order_at"
@@ -25,8 +26,11 @@ def lock(connection: Connection, ids: Iterable[int]) -> tuple[dict[int, Profile]
     """Lock the profiles (in order of id, so that two workers never wait for each other in a
     circle) and give them, and what each was born of."""
     rows = connection.execute(
-        f"select {PROFILE_COLUMNS}, p.born_of from profile p where p.id = any(%s) order by p.id for update",
-        [list(ids)],
+        f"""
+        select {PROFILE_COLUMNS}, p.born_of from profile p
+         where p.id = any(%s::bigint[]) order by p.id for update
+        """,
+        [array(ids)],
     ).fetchall()
     return {r[0]: profile_of(r[:-1]) for r in rows}, {r[0]: r[-1] for r in rows}
 
@@ -34,8 +38,11 @@ def lock(connection: Connection, ids: Iterable[int]) -> tuple[dict[int, Profile]
 def lock_free(connection: Connection, ids: Iterable[int]) -> dict[int, Profile]:
     """Lock those of the profiles that no other worker holds right now."""
     rows = connection.execute(
-        f"select {PROFILE_COLUMNS} from profile p where p.id = any(%s) order by p.id for update skip locked",
-        [list(ids)],
+        f"""
+        select {PROFILE_COLUMNS} from profile p
+         where p.id = any(%s::bigint[]) order by p.id for update skip locked
+        """,
+        [array(ids)],
     ).fetchall()
     return {r[0]: profile_of(r) for r in rows}
 
@@ -46,23 +53,18 @@ def write(connection: Connection, profiles: list[Profile], born_of: dict[int, st
         """
         insert into profile
             (id, born_of, traits, orders, lifetime_value, first_seen, last_seen, last_order_at)
-        select * from unnest(%s::bigint[], %s::text[], %s::jsonb[], %s::int[], %s::jsonb[],
-                             %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
+        select t.id, coalesce(b.born_of, ''), t.traits, t.orders, t.lifetime_value, t.first_seen,
+               t.last_seen, t.last_order_at
+          from json_to_recordset(%s::json) as t(id bigint, traits jsonb, orders int,
+                   lifetime_value jsonb, first_seen timestamptz, last_seen timestamptz,
+                   last_order_at timestamptz)
+          left join unnest(%s::bigint[], %s::text[]) as b(id, born_of) using (id)
         on conflict (id) do update set
             traits = excluded.traits, orders = excluded.orders,
             lifetime_value = excluded.lifetime_value, first_seen = excluded.first_seen,
             last_seen = excluded.last_seen, last_order_at = excluded.last_order_at
         """,
-        [
-            [p.id for p in profiles],
-            [born_of.get(p.id, "") for p in profiles],
-            [to_json(p.traits) for p in profiles],
-            [p.orders for p in profiles],
-            [to_json(p.lifetime_value) for p in profiles],
-            [p.first_seen for p in profiles],
-            [p.last_seen for p in profiles],
-            [p.last_order_at for p in profiles],
-        ],
+        [to_json(profiles), array(born_of), texts(born_of.values())],
     )
 
 
@@ -72,9 +74,9 @@ def consents(connection: Connection, ids: list[int]) -> dict[int, list[Consent]]
     for row in connection.execute(
         """
         select profile_id, channel, topic, granted, at, source from consent
-         where profile_id = any(%s)
+         where profile_id = any(%s::bigint[])
         """,
-        [ids],
+        [array(ids)],
     ):
         found.setdefault(row[0], []).append(Consent(*row[1:]))
     return found

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from engine.model.enrollment import Enrollment
-from engine.store.database import Connection, to_json
+from engine.store.database import Connection, ids, texts, to_json
 
 _COLUMNS = (
     "id::text, journey, version, profile_id, key, bucket, event_id, entered_at, status, at,"
@@ -18,7 +18,8 @@ _COLUMNS = (
 def live(connection: Connection, profiles: list[int]) -> list[Enrollment]:
     """The runs of ``profiles`` that a stop can still reach."""
     rows = connection.execute(
-        f"select {_COLUMNS} from enrollment where live and profile_id = any(%s)", [profiles]
+        f"select {_COLUMNS} from enrollment where live and profile_id = any(%s::bigint[])",
+        [ids(profiles)],
     )
     return [Enrollment(*row) for row in rows]
 
@@ -37,7 +38,7 @@ def last_runs(
              where e.profile_id = t.profile and e.journey = t.journey and e.key = t.key
              order by entered_at desc limit 1) e
         """,
-        [[w[0] for w in wanted], [w[1] for w in wanted], [w[2] for w in wanted]],
+        [ids(w[0] for w in wanted), texts(w[1] for w in wanted), texts(w[2] for w in wanted)],
     ).fetchall()
 
 
@@ -56,9 +57,9 @@ def history(
         select e.profile_id, e.name, e.time, e.id, e.properties
           from event e
           join unnest(%s::text[], %s::timestamptz[]) as t(name, since) on t.name = e.name
-         where e.profile_id = any(%s) and (t.since is null or e.time >= t.since)
+         where e.profile_id = any(%s::bigint[]) and (t.since is null or e.time >= t.since)
         """,
-        [names, since, profiles],
+        [names, since, ids(profiles)],
     )
 
 
@@ -69,9 +70,9 @@ def triggers(
     wanted = list(places)
     return connection.execute(
         """
-        select e.profile_id, e.id, e.properties from event e where e.id = any(%s)
+        select e.profile_id, e.id, e.properties from event e where e.id = any(%s::text[])
         """,
-        [[event for _, event in wanted]],
+        [texts(event for _, event in wanted)],
     )
 
 
@@ -141,30 +142,16 @@ def update(connection: Connection, runs: list[Enrollment], traces: Mapping[str, 
             status = t.status, at = t.at, wake_at = t.wake_at, waiting_for = t.waiting_for,
             visits = t.visits, live = t.live, on_audience = t.on_audience, goal = t.goal,
             reason = t.reason, stopped_by = t.stopped_by, ended_at = t.ended_at,
-            trace = e.trace || t.trace
-          from unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::timestamptz[],
-                      %s::text[], %s::int[], %s::bool[], %s::bool[], %s::bool[], %s::text[],
-                      %s::text[], %s::timestamptz[], %s::jsonb[])
-            as t(profile_id, id, status, at, wake_at, waiting_for, visits, live, on_audience,
-                 goal, reason, stopped_by, ended_at, trace)
+            trace = e.trace || coalesce(n.trace, '[]')
+          from json_to_recordset(%s::json) as t(profile_id bigint, id uuid, status text, at text,
+                   wake_at timestamptz, waiting_for text, visits int, live bool,
+                   on_audience bool, goal bool, reason text, stopped_by text,
+                   ended_at timestamptz)
+          left join (select key::uuid as id, value as trace from jsonb_each(%s::jsonb)) n
+                 using (id)
          where e.profile_id = t.profile_id and e.id = t.id
         """,
-        [
-            [r.profile_id for r in runs],
-            [r.id for r in runs],
-            [r.status for r in runs],
-            [r.at for r in runs],
-            [r.wake_at for r in runs],
-            [r.waiting_for for r in runs],
-            [r.visits for r in runs],
-            [r.live for r in runs],
-            [r.on_audience for r in runs],
-            [r.goal for r in runs],
-            [r.reason for r in runs],
-            [r.stopped_by for r in runs],
-            [r.ended_at for r in runs],
-            [to_json(traces.get(r.id, [])) for r in runs],
-        ],
+        [to_json(runs), to_json({r.id: traces[r.id] for r in runs if r.id in traces})],
     )
 
 
@@ -173,14 +160,14 @@ def release(connection: Connection, profiles: list[int], runs: list[str]) -> Non
     connection.execute(
         """
         update enrollment e set live = false
-         where e.profile_id = any(%s) and e.id = any(%s::uuid[])
+         where e.profile_id = any(%s::bigint[]) and e.id = any(%s::uuid[])
            and e.live and e.status = 'finished' and not e.on_audience
            and not exists (
                 select 1 from message m
                  where m.profile_id = e.profile_id and m.enrollment_id = e.id
                    and m.status in ('due', 'claimed'))
         """,
-        [profiles, runs],
+        [ids(profiles), ids(runs)],
     )
 
 
@@ -193,5 +180,5 @@ def stand_still(connection: Connection, profiles: list[tuple[int, str]], now: da
           from unnest(%s::bigint[], %s::text[]) as t(profile_id, reason)
          where e.profile_id = t.profile_id and e.status = 'active' and e.wake_at <= %s
         """,
-        [[id for id, _ in profiles], [why for _, why in profiles], now],
+        [ids(id for id, _ in profiles), texts(why for _, why in profiles), now],
     )

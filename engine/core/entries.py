@@ -1,0 +1,63 @@
+"""Which journeys an event may start, as far as the event itself can tell.
+
+Worked out once an event, before its shopper is loaded: it names the runs whose past the shell
+must look up, and most events end here without having cost a query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from engine.core.book import JourneyBook
+from engine.core.conditions import ConditionError, holds
+from engine.core.facts import event_facts
+from engine.model.event import Event
+from engine.model.journey import Condition, Journey
+
+
+class Entry(NamedTuple):
+    """``journey`` would start a run about ``key``; ``decided``: its condition has been found to
+    hold already, for it looks at nothing but the event."""
+
+    journey: Journey
+    key: str
+    decided: bool
+
+
+def entries(book: JourneyBook, event: Event) -> list[Entry]:
+    """The journeys that ``event`` may start. A key without a value starts none."""
+    waiting = book.triggers.get(event.name)
+    if not waiting:
+        return []
+    facts: dict[str, Any] = {"event": event_facts(event), "now": event.time, "key": ""}
+    facts["trigger"] = facts["event"]
+    keys: dict[str, str | None] = {}
+    found = []
+    for journey in waiting:
+        trigger = journey.trigger
+        key: str | None = ""
+        if trigger.key is not None:
+            source = trigger.key.source
+            if source not in keys:
+                keys[source] = _key(trigger.key, facts)
+            key = keys[source]
+        if key is None:
+            continue
+        decided = trigger.condition is None
+        if journey.name in book.event_only:
+            facts["key"] = key
+            assert trigger.condition is not None
+            if not holds(trigger.condition, facts)[0]:
+                continue
+            decided = True
+        found.append(Entry(journey, key, decided))
+    return found
+
+
+def _key(expression: Condition, facts: Mapping[str, Any]) -> str | None:
+    try:
+        value = expression.test(facts)
+    except (ConditionError, KeyError):  # KeyError: it asks for more than the event
+        return None
+    return str(value) if value or value == 0 else None
