@@ -1,0 +1,15 @@
+"""The journey language: YAML to model, with a diagnostic for every mistake. See README.md."""
+
+from engine.language.codes import CODES, Code
+from engine.language.journeys import JourneySet, load_files, load_journey, load_journeys
+from engine.language.policy import load_policy
+
+__all__ = [
+    "CODES",
+    "Code",
+    "JourneySet",
+    "load_files",
+    "load_journey",
+    "load_journeys",
+    "load_policy",
+]

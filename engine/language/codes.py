@@ -1,0 +1,186 @@
+"""The codes of all findings. A code never changes its meaning; a dropped one is not used again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """``title`` in a few words; ``explanation`` for ``winback lint --explain CODE``."""
+
+    severity: Literal["error", "warning"]
+    title: str
+    explanation: str
+
+
+_ERRORS = {
+    "J001": (
+        "the file is not YAML",
+        "The file could not be read as YAML 1.2 in UTF-8. Mostly a line is indented differently "
+        "from its neighbours, a tab was used to indent, a quote was not closed, or a value that "
+        "holds ': ' or begins with one of { [ & * ! | > % @ ` stands without quotes. The parser "
+        "stops at the first such place, so there may be more findings once it is mended.",
+    ),
+    "J002": (
+        "not one document with keys",
+        "A journey file is one YAML document with the keys journey, trigger and steps at its "
+        "left edge. It may not be empty, a list or a bare text, and '---' may not start a "
+        "second one: every journey has its own file.",
+    ),
+    "J003": (
+        "anchors, aliases and tags",
+        "YAML's anchors (&name), aliases (*name), merge keys (<<) and tags (!name) are refused: "
+        "a journey is to be read from top to bottom by people who do not know them. Write the "
+        "thing out again. If you meant the character itself, put the value in quotes.",
+    ),
+    "J004": (
+        "the same key twice",
+        "A mapping holds the same key twice, and only one of them could count. Delete one. In a "
+        "split with equal shares give the arms names: {50% a: [...], 50% b: [...]}.",
+    ),
+    "J005": (
+        "unknown key",
+        "This key means nothing here. It is misspelt, or it stands at the wrong indentation: a "
+        "key of a step must be in line with the word that begins the step ('send', 'wait', "
+        "...).",
+    ),
+    "J006": (
+        "a key is missing",
+        "Something that cannot be left out is not there: a journey needs journey, trigger and "
+        "steps; a trigger and a stop need event; a send needs template; a wait for needs event "
+        "and at most.",
+    ),
+    "J007": (
+        "the wrong kind of value",
+        "A list stands where a text is expected, a text where a list is, or nothing at all. "
+        "Lists begin each entry with '- '; a mapping is 'key: value' lines or {key: value}.",
+    ),
+    "J008": (
+        "not a duration",
+        "Durations are whole numbers with a unit: second, minute, hour, day, week, with or "
+        "without s, also together: '1 day 12 hours'. Months and years are refused, for they "
+        "differ in length: say 30 days.",
+    ),
+    "J009": (
+        "shares that do not work out",
+        "A percentage is a whole number from 0 to 100 with or without '%'. The shares of a "
+        "split must be at least 1% each and add up to 100%. An arm of 'send nothing' is an "
+        "empty list: {90%: [...], 10%: []}.",
+    ),
+    "J010": (
+        "the name is not the file's",
+        "The value of 'journey' must be the name of the file without .yaml, so that a name in a "
+        "report leads to its file. It is made of small letters, digits and '-'.",
+    ),
+    "J011": (
+        "not one of the choices",
+        "The value is not one of those that this key knows. The message lists them.",
+    ),
+    "J012": (
+        "unknown step",
+        "A step begins with one of: wait, wait for, send, branch, split, update, audience, "
+        "exit. This one begins with something else, which is mostly a misspelling.",
+    ),
+    "J013": (
+        "two steps in one",
+        "One entry of the list names two kinds of steps. Begin a new entry with '- ' for the "
+        "second.",
+    ),
+    "J014": (
+        "the condition cannot be read",
+        "A condition is a Jinja expression without {{ }}: event.price >= 20 and not "
+        "bought(key). It knows event, trigger, key, profile and now, the functions bought, did "
+        "and count, comparisons, and, or, not, in, + - * / and filters such as | lower. The "
+        "column points at the place in the expression. A value that holds ': ' or ' #' needs "
+        "quotes around it all.",
+    ),
+    "J015": (
+        "the key must come from the event",
+        "The key says what a run is about, and must be known from the trigger event alone, so "
+        "that the same event always means the same run: event.product_id or event.cart_id. "
+        "Profile, history and time change and cannot be part of it.",
+    ),
+    "J016": (
+        "unknown topic",
+        "The topic decides which consent is needed. It must be one of those under 'topics' in "
+        "config/winback.yaml; add it there, or use one that is.",
+    ),
+    "J017": (
+        "unknown channel",
+        "Winback sends by email and sms.",
+    ),
+    "J018": (
+        "the template is not there",
+        "The folder templates/NAME must hold the text for this channel: email.en.mjml (or "
+        ".html) for email, sms.en.txt for sms, and one file more per language. The name is the "
+        "folder's, without a path.",
+    ),
+    "J019": (
+        "a step that is never reached",
+        "Everything before this step ends the run: an exit stands above it, or a branch or wait "
+        "for that exits on every way. Delete it, or move the exit.",
+    ),
+    "J020": (
+        "two files for one journey",
+        "The folder holds the same journey twice, as .yaml and as .yml. Neither runs until one "
+        "is deleted, for it cannot be known which is meant.",
+    ),
+    "J021": (
+        "not an audience",
+        "An audience is PLATFORM/NAME, such as google/left-behind. The platforms are google and "
+        "meta; the name is made of small letters, digits and '-'.",
+    ),
+    "J022": (
+        "a wait that is none",
+        "A wait must be longer than nothing. To go on at once, leave the step out.",
+    ),
+}
+
+_WARNINGS = {
+    "J051": (
+        "no stop on purchase",
+        "The journey sends a promotion, but no 'stop' looks for Order Completed: a shopper who "
+        "has bought goes on being written to. Add 'stop: [{event: Order Completed, goal: "
+        "true}]'. If it is meant so (thanks for an order), give the message a topic whose "
+        "consent is 'none'.",
+    ),
+    "J052": (
+        "a field that the event does not carry",
+        "The event is one of Segment's e-commerce events and its specification knows no such "
+        "field. Either it is misspelt, or your shop sends it besides the specification; then "
+        "all is well. A condition on a field that never comes is always false.",
+    ),
+    "J053": (
+        "an event that looks misspelt",
+        "No standard event has this name, but one nearly the same does. Events are compared "
+        "letter by letter, so a journey on a misspelt event never starts, stops or goes on.",
+    ),
+    "J054": (
+        "the offer ends before the shopper hears of it",
+        "An offer is valid for less time than the waits that follow it, and a later message of "
+        "the same journey makes the same offer. Make it valid longer, or the wait shorter.",
+    ),
+    "J055": (
+        "a key that is always empty",
+        "The condition speaks of 'key', but the trigger gives none, so it is always the empty "
+        "text. Add 'key: event.product_id' to the trigger, or compare with trigger.product_id.",
+    ),
+    "J056": (
+        "text messages at night",
+        "The journey sends SMS and config/winback.yaml has no 'quiet hours' for sms. In many "
+        "countries a promotion by SMS at night is forbidden. Add 'quiet hours: {sms: "
+        "21:00-09:00}'.",
+    ),
+    "J057": (
+        "a late mail that is sent after all",
+        "'if overdue: send' on a promotion sends whatever waited while Winback was down, all at "
+        "once and however late. 'skip after 12 hours' is kinder.",
+    ),
+}
+
+CODES: dict[str, Code] = {
+    **{name: Code("error", *words) for name, words in _ERRORS.items()},
+    **{name: Code("warning", *words) for name, words in _WARNINGS.items()},
+}

@@ -1,0 +1,77 @@
+"""The standard events and the fields they carry.
+
+From Segment's e-commerce specification, version 2 (CC BY 4.0), with the fields that its
+examples show besides its tables. The last group is what Winback itself records.
+"""
+
+from __future__ import annotations
+
+_PRODUCT = (
+    "product_id sku category name brand variant price quantity coupon currency position value "
+    "url image_url"
+)
+_ORDER = (
+    "checkout_id order_id affiliation subtotal total revenue shipping tax discount coupon currency "
+    "value products"
+)
+_STEP = "checkout_id order_id step shipping_method payment_method"
+_COUPON = "order_id cart_id coupon_id coupon_name discount reason"
+_LIST = "list_id category products filters sorts"
+_PROMOTION = "promotion_id creative name position"
+_WISHLIST = f"wishlist_id wishlist_name {_PRODUCT}"
+
+_TABLE = {
+    "Products Searched": "query products",
+    "Product List Viewed": _LIST,
+    "Product List Filtered": _LIST,
+    "Promotion Viewed": _PROMOTION,
+    "Promotion Clicked": _PROMOTION,
+    "Product Clicked": _PRODUCT,
+    "Product Viewed": _PRODUCT,
+    "Product Added": f"cart_id {_PRODUCT}",
+    "Product Removed": f"cart_id {_PRODUCT}",
+    "Cart Viewed": "cart_id products currency value",
+    "Checkout Started": _ORDER,
+    "Checkout Step Viewed": _STEP,
+    "Checkout Step Completed": _STEP,
+    "Payment Info Entered": _STEP,
+    "Order Updated": _ORDER,
+    "Order Completed": _ORDER,
+    "Order Refunded": _ORDER,
+    "Order Cancelled": _ORDER,
+    "Coupon Entered": _COUPON,
+    "Coupon Applied": _COUPON,
+    "Coupon Denied": _COUPON,
+    "Coupon Removed": _COUPON,
+    "Product Added to Wishlist": _WISHLIST,
+    "Product Removed from Wishlist": _WISHLIST,
+    "Wishlist Product Added to Cart": f"cart_id {_WISHLIST}",
+    "Product Shared": f"share_via share_message recipient {_PRODUCT}",
+    "Cart Shared": "share_via share_message recipient cart_id products",
+    "Product Reviewed": "product_id review_id review_body rating",
+}
+
+#: Derived for every event, and the cart's identifiers that shops send with any of them.
+_ALWAYS = frozenset({"product_ids", "event_name", "cart_id", "cart_token", "cart_url", "email"})
+
+#: Fields by event name. Other events may carry anything.
+FIELDS: dict[str, frozenset[str]] = {
+    name: frozenset(fields.split()) | _ALWAYS for name, fields in _TABLE.items()
+}
+
+#: Events whose names are known but not their fields.
+NAMES = (
+    *FIELDS,
+    "Identify",
+    "Page",
+    "Screen",
+    "Group",
+    "Alias",
+    "Consent Given",
+    "Consent Withdrawn",
+    *(
+        f"{channel} {what}"
+        for channel in ("Email", "SMS")
+        for what in ("Sent", "Delivered", "Bounced", "Opened", "Clicked", "Marked as Spam")
+    ),
+)

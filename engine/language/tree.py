@@ -1,0 +1,306 @@
+"""YAML text to a small tree that knows where everything stands. Scalars stay text here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+from ruamel.yaml.reader import ReaderError
+
+from engine.language.report import Place, Report
+
+#: A journey is a page or two. The parser is pure Python: this bounds its time to seconds.
+LARGEST = 256 * 1024
+DEEPEST = 50
+
+
+@dataclass(slots=True)
+class Scalar:
+    """``text`` with quotes and escapes undone; ``plain`` if it was written without quotes.
+    ``raw`` is the one line as written, "" where it took several."""
+
+    place: Place
+    text: str
+    plain: bool
+    style: str = ""
+    raw: str = ""
+    indent: int = 0
+
+    def at(self, offset: int) -> Place:
+        """The place of a character of ``text`` in the file; of folded text, its start."""
+        line, column = self.place
+        if self.style == "|":
+            before = self.text[:offset]
+            row = before.count("\n")
+            return Place(line + 1 + row, self.indent + len(before) - (before.rfind("\n") + 1) + 1)
+        if not self.raw:
+            return self.place
+        if self.plain:
+            return Place(line, column + offset)
+        position = 1
+        for _ in range(offset):
+            position += _width(self.raw, position)
+        return Place(line, column + position)
+
+
+def _width(raw: str, position: int) -> int:
+    """How many characters of a quoted text stand for the one at ``position``."""
+    if raw[0] == "'":
+        return 2 if raw[position : position + 2] == "''" else 1
+    if raw[position : position + 1] != "\\":
+        return 1
+    return 2 + {"x": 2, "u": 4, "U": 8}.get(raw[position + 1 : position + 2], 0)
+
+
+@dataclass(slots=True)
+class Listing:
+    place: Place
+    items: list[Tree]
+
+
+@dataclass(slots=True)
+class Mapping:
+    place: Place
+    entries: list[Entry]
+
+
+class Entry(NamedTuple):
+    key: Scalar
+    value: Tree
+
+
+Tree = Scalar | Listing | Mapping
+
+
+def kind_of(node: Tree) -> str:
+    """What a node is, for messages."""
+    if isinstance(node, Scalar):
+        return f"'{short(node.text)}'" if node.text or not node.plain else "nothing"
+    return "a list" if isinstance(node, Listing) else "a mapping"
+
+
+def short(text: str) -> str:
+    """Printable and no longer than a line can bear."""
+    clean = "".join(c if c.isprintable() else " " for c in text)
+    return clean if len(clean) <= 60 else clean[:60] + "…"
+
+
+def plain_value(node: Tree) -> Any:
+    """The node as YAML 1.2 (core schema) means it; numbers with a fraction are Decimals."""
+    if isinstance(node, Mapping):
+        return {entry.key.text: plain_value(entry.value) for entry in node.entries}
+    if isinstance(node, Listing):
+        return [plain_value(item) for item in node.items]
+    return _typed(node.text) if node.plain else node.text
+
+
+def _typed(text: str) -> Any:
+    if text in ("", "~", "null", "Null", "NULL"):
+        return None
+    if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
+        return text[0] in "tT"
+    digits = text[1:] if text[0] in "+-" else text
+    if not digits.isascii() or len(digits) > 40:
+        return text
+    if digits.isdigit():
+        return int(text)
+    whole, point, fraction = digits.partition(".")
+    if point and (whole + fraction).isdigit():
+        return Decimal(text)
+    return text
+
+
+def canonical(node: Tree) -> str:
+    """The content without comments, quotes, layout and order of keys: what a version is of.
+    The arms of a split keep their order, for the shares are dealt out in it."""
+    return json.dumps(_canonical(node), ensure_ascii=True, separators=(",", ":"))
+
+
+def _canonical(node: Tree, *, ordered: bool = False) -> Any:
+    if isinstance(node, Mapping):
+        pairs = [
+            [entry.key.text, _canonical(entry.value, ordered=entry.key.text == "split")]
+            for entry in node.entries
+        ]
+        return {"map": pairs if ordered else sorted(pairs, key=lambda pair: str(pair[0]))}
+    if isinstance(node, Listing):
+        return [_canonical(item) for item in node.items]
+    value = plain_value(node)
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def parse(content: bytes | str, report: Report) -> Tree | None:
+    """The tree of the one document in ``content``, or None after reporting why not."""
+    text = _decode(content, report)
+    if text is None:
+        return None
+    builder = _Builder(text, report)
+    try:
+        for event in YAML(typ="rt", pure=True).parse(text):
+            if not builder.take(event):
+                return None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
+        report.add("J001", place, _reason(error), _advice(text, place))
+        return None
+    except ReaderError as error:
+        before = text[: error.position] if isinstance(error.position, int) else ""
+        place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        report.add("J001", place, "this character cannot be in YAML", "delete it")
+        return None
+    except Exception as error:
+        # The parser is not ours and this is any text at all: whatever it trips over is a
+        # finding about the file, and must not keep the other journeys from running (P10).
+        report.add(
+            "J001", Place(1, 1), f"cannot be read ({type(error).__name__})", "check the YAML"
+        )
+        return None
+    if builder.root is None:
+        report.add("J002", Place(1, 1), "the file is empty", "start with 'journey: ' and its name")
+    return builder.root
+
+
+def _decode(content: bytes | str, report: Report) -> str | None:
+    if len(content) > LARGEST:
+        report.add("J001", Place(1, 1), f"the file is larger than {LARGEST // 1024} KB")
+        return None
+    if isinstance(content, str):
+        return content
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-8-sig", "replace")
+        place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        report.add("J001", place, "this is not UTF-8", "save the file with the encoding UTF-8")
+        return None
+
+
+def _reason(error: MarkedYAMLError) -> str:
+    problem = str(error.problem or error.context or "not YAML").replace("<stream end>", "the end")
+    return f"not YAML: {short(problem)}"
+
+
+def _advice(text: str, place: Place) -> str:
+    lines = text.splitlines()
+    line = lines[place.line - 1] if 0 < place.line <= len(lines) else ""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "indent with spaces, not with tabs"
+    if "{{" in line:
+        return "put the value in quotes"
+    if line.count(": ") > 1 and "{" not in line:
+        return "put a value that holds ': ' in quotes"
+    return "look at the indentation and quotes here and in the line above"
+
+
+class _Builder:
+    """Builds the tree from the parser's events, without recursion: no input is too deep."""
+
+    def __init__(self, text: str, report: Report) -> None:
+        self.root: Tree | None = None
+        self._lines = text.splitlines()
+        self._report = report
+        self._open: list[Listing | Mapping] = []
+        self._keys: list[Scalar | None] = []
+        self._documents = 0
+
+    def take(self, event: Event) -> bool:
+        """Take in the next event; False after reporting that the file cannot be used."""
+        place = Place(event.start_mark.line + 1, event.start_mark.column + 1)
+        if isinstance(event, DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                return self._refuse(
+                    "J002", place, "a second document begins here", "one file, one document"
+                )
+        elif isinstance(event, AliasEvent) or getattr(event, "anchor", None):
+            return self._refuse(
+                "J003", place, "anchors (&, *) are not used here", "write it out, or quote the text"
+            )
+        elif tag := getattr(event, "tag", None):
+            return self._refuse(
+                "J003",
+                place,
+                f"tags ({short(str(tag))}) are not used here",
+                "delete the tag, or quote the text",
+            )
+        elif isinstance(event, SequenceStartEvent | MappingStartEvent):
+            node: Listing | Mapping = (
+                Listing(place, []) if isinstance(event, SequenceStartEvent) else Mapping(place, [])
+            )
+            if len(self._open) >= DEEPEST:
+                return self._refuse("J001", place, f"nested deeper than {DEEPEST}", "take it apart")
+            if not self._put(node):
+                return False
+            self._open.append(node)
+            self._keys.append(None)
+        elif isinstance(event, SequenceEndEvent | MappingEndEvent):
+            self._open.pop()
+            self._keys.pop()
+        elif isinstance(event, ScalarEvent):
+            return self._put(self._scalar(event, place))
+        return True
+
+    def _put(self, node: Tree) -> bool:
+        if not self._open:
+            self.root = node
+            return True
+        holder = self._open[-1]
+        if isinstance(holder, Listing):
+            holder.items.append(node)
+            return True
+        key = self._keys[-1]
+        if key is not None:
+            holder.entries.append(Entry(key, node))
+            self._keys[-1] = None
+        elif isinstance(node, Scalar):
+            self._keys[-1] = node
+        else:
+            return self._refuse(
+                "J001", node.place, f"{kind_of(node)} cannot be a key", "put the value in quotes"
+            )
+        return True
+
+    def _scalar(self, event: ScalarEvent, place: Place) -> Scalar:
+        plain = not event.style
+        scalar = Scalar(place, event.value, plain, event.style or "")
+        if event.style == "|":
+            content = self._line(place.line + 1)
+            scalar.indent = len(content) - len(content.lstrip(" "))
+        elif event.start_mark.line == event.end_mark.line:
+            scalar.raw = self._line(place.line)[place.column - 1 : event.end_mark.column]
+        return scalar
+
+    def _line(self, number: int) -> str:
+        return self._lines[number - 1] if number <= len(self._lines) else ""
+
+    def _refuse(self, code: str, place: Place, message: str, hint: str = "") -> bool:
+        self._report.add(code, place, message, hint)
+        return False
+
+
+def walk(node: Tree) -> Iterator[Tree]:
+    """The node and everything in it."""
+    yield node
+    if isinstance(node, Mapping):
+        for entry in node.entries:
+            yield entry.key
+            yield from walk(entry.value)
+    elif isinstance(node, Listing):
+        for item in node.items:
+            yield from walk(item)
