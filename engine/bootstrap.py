@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from typing import TYPE_CHECKING
 
 from engine.audiences import PLATFORMS
-from engine.channels import make_channels
-from engine.clock import from_environment
+from engine.channels import open_channel
+from engine.clock import Clock, from_environment
 from engine.errors import ConfigError
+from engine.model.policy import Policy
+from engine.ports import Channel
 from engine.rendering.renderer import Renderer
 from engine.runtime.shelf import Shelf
 from engine.runtime.shell import Shell
@@ -17,7 +19,13 @@ from engine.settings import Settings
 from engine.store import lanes as lanes_store
 from engine.store.audiences import AudienceStore
 from engine.store.database import Database
-from engine.web.app import Dependencies
+from engine.web.app import Dependencies, create_app
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+#: Where messages go until config/winback.yaml says otherwise.
+DEFAULT_PROVIDERS = {"email": "file", "sms": "file"}
 
 
 def database(settings: Settings, *, connections: int = 8) -> Database:
@@ -31,61 +39,77 @@ def database(settings: Settings, *, connections: int = 8) -> Database:
 
 
 def shell(settings: Settings, *, bare: bool = False) -> Shell:
-    """All that a worker needs."""
+    """All that a worker needs. ``bare`` leaves out consent, caps and quiet hours."""
     store = database(settings)
     clock = from_environment(settings.clock)
-    shelf = _shelf(settings, store)
+    shelf = journeys(settings, store)
     policy = shelf.policy()
-    renderer = Renderer(
+    return Shell(
+        store,
+        clock,
+        shelf.book,
+        shelf.policy,
+        renderer(settings, policy),
+        channels(settings, policy, clock),
+        bare,
+    )
+
+
+def journeys(settings: Settings, store: Database) -> Shelf:
+    """The journeys and the policy of the project, read again when their files change."""
+    project = settings.project_dir
+    config = project / "config" / "winback.yaml"
+    return Shelf(store, from_environment(settings.clock), project / "journeys", config)
+
+
+def renderer(settings: Settings, policy: Policy) -> Renderer:
+    """Renders the project's templates."""
+    return Renderer(
         settings.project_dir / "templates",
         policy,
         public_url=settings.public_url,
         secret=settings.secret,
     )
-    channels = make_channels(policy, settings)
-    return Shell(store, clock, shelf.book, shelf.policy, renderer, channels, bare)
 
 
-def web_dependencies(settings: Settings, hint: Callable[[set[int]], None]) -> Dependencies:
-    """All that the web needs. ``hint`` tells the workers which lanes have work."""
+def channels(settings: Settings, policy: Policy, clock: Clock) -> dict[str, Channel]:
+    """A provider for each channel; one that config/winback.yaml does not name goes to the local
+    mailbox, so nothing leaves the machine by accident."""
+    chosen = {**DEFAULT_PROVIDERS, **policy.providers}
+    opened: dict[str, Channel] = {}
+    for provider in set(chosen.values()):
+        opened[provider] = open_channel(provider, settings, clock.now)
+    return {name: opened[provider] for name, provider in chosen.items()}
+
+
+def web_app(settings: Settings, hint: Callable[[set[int]], None]) -> Flask:
+    """The web. ``hint`` is called after each commit with the lanes that have work."""
     store = database(settings)
-    shelf = _shelf(settings, store)
-    return Dependencies(
-        settings=settings,
-        clock=from_environment(settings.clock),
-        database=store,
-        hint=hint,
-        policy=shelf.policy(),
-        journeys=shelf.book().current,
+    shelf = journeys(settings, store)
+    return create_app(
+        Dependencies(
+            settings=settings,
+            clock=from_environment(settings.clock),
+            database=store,
+            hint=hint,
+            policy=shelf.policy(),
+            journeys=shelf.book().current,
+        )
     )
 
 
 def audience_sync(settings: Settings, of: Shell) -> Callable[[], SyncReport]:
     """Writes the audience files that have changed, when called."""
-    return partial(
-        _sync,
-        settings,
-        of,
-    )
 
+    def sync() -> SyncReport:
+        return sync_audiences(
+            of.database,
+            settings.home,
+            of.clock,
+            of.policy(),
+            book=AudienceStore,
+            platforms=PLATFORMS,
+            held=lanes_store.touched,
+        )
 
-def _sync(settings: Settings, of: Shell) -> SyncReport:
-    return sync_audiences(
-        of.database,
-        settings.home,
-        of.clock,
-        of.policy(),
-        book=AudienceStore,
-        platforms=PLATFORMS,
-        held=lanes_store.touched,
-    )
-
-
-def _shelf(settings: Settings, store: Database) -> Shelf:
-    project = settings.project_dir
-    return Shelf(
-        store,
-        from_environment(settings.clock),
-        project / "journeys",
-        project / "config" / "winback.yaml",
-    )
+    return sync

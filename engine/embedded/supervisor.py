@@ -223,14 +223,18 @@ class Supervisor:
         }
         migrate(settings.database_url)
 
-    def _start_programs(self) -> None:
+    def commands(self) -> dict[str, Sequence[str]]:
+        """What is kept running beside the embedded services, by name, in order of start."""
         python = sys.executable
         commands: dict[str, Sequence[str]] = {"web": web_command(self._host, self.settings.port)}
         for number in range(1, self._workers + 1):
             commands[f"worker-{number}"] = [python, "-m", "workers.worker"]
         commands["clock"] = [python, "-m", "workers.clock"]
+        return commands | self._programs
+
+    def _start_programs(self) -> None:
         env = os.environ | self.settings.to_environment() | {"PYTHONUNBUFFERED": "1"}
-        for name, command in (commands | self._programs).items():
+        for name, command in self.commands().items():
 
             def say(line: str, name: str = name) -> None:
                 self._say(name, line)
@@ -294,7 +298,7 @@ def web_command(host: str, port: int) -> list[str]:
         *("--interface", "wsgi", "--host", host, "--port", str(port)),
         *("--workers", "1", "--blocking-threads", "32", "--backlog", "2048"),
         *("--workers-kill-timeout", "2", "--log-level", "warning", "--no-ws"),
-        "engine.web.wsgi:app",
+        "workers.web:app",
     ]
 
 

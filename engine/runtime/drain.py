@@ -14,8 +14,6 @@ from datetime import datetime
 from decimal import Decimal
 
 import msgspec
-import psycopg
-from psycopg import errors as pg
 
 from engine.core.entries import entries
 from engine.core.identity import Resolution, resolve
@@ -30,15 +28,13 @@ from engine.store import events as events_store
 from engine.store import identities as identities_store
 from engine.store import lanes as lanes_store
 from engine.store import profiles as profiles_store
-from engine.store.database import Connection
+from engine.store.database import START_AGAIN, Connection, Unavailable
 from engine.store.lanes import Taken
 
 log = logging.getLogger(__name__)
 
 _decode = msgspec.json.Decoder(Event, float_hook=Decimal).decode
 
-#: Another worker was first; its work is committed, so a fresh start finds it.
-_START_AGAIN = (pg.UniqueViolation, pg.DeadlockDetected, pg.SerializationFailure)
 _TRIES = 5
 
 
@@ -72,9 +68,9 @@ def drain(shell: Shell, lane: int, limit: int = 1000) -> Drained:
         try:
             with shell.database.connection() as connection:
                 return _drain(shell, connection, lane, limit)
-        except (*_START_AGAIN, _Overtaken) as reason:
+        except (*START_AGAIN, _Overtaken) as reason:
             log.info("lane %d starts again (%s), try %d", lane, type(reason).__name__, attempt + 1)
-    raise psycopg.OperationalError(f"lane {lane}: overtaken {_TRIES} times in a row")
+    raise Unavailable(f"lane {lane}: overtaken {_TRIES} times in a row")
 
 
 def _drain(shell: Shell, connection: Connection, lane: int, limit: int) -> Drained:

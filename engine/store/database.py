@@ -14,12 +14,19 @@ from urllib.parse import urlsplit
 import msgspec
 import psycopg
 import psycopg_pool
+from psycopg import errors as pg
 from psycopg.types.json import set_json_dumps, set_json_loads
 from yoyo import get_backend, read_migrations
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+#: The database is away, or was restarted: nothing is lost, come back later.
+Unavailable = psycopg.OperationalError
+
+#: Another worker was first; its work is committed, so a fresh start finds it.
+START_AGAIN = (pg.UniqueViolation, pg.DeadlockDetected, pg.SerializationFailure)
 
 #: psycopg announces every broken connection; the callers say what it meant.
 logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
