@@ -1,0 +1,266 @@
+"""Twilio, by its official SDK over pooled connections; its callbacks and what shoppers answer.
+
+Twilio has no idempotency key either. Our message id travels in the address that Twilio reports
+to, and comes back in it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+import msgspec
+from twilio.base.exceptions import TwilioRestException, TwilioServiceException
+from twilio.http import HttpClient
+from twilio.http.response import Response
+from twilio.request_validator import (
+    SIGNATURE_HEADER,
+    SIGNATURE_SETTINGS_HEADER,
+    RequestValidator,
+    add_port,
+    get_signature_algorithm,
+    remove_port,
+)
+from twilio.rest import Client
+
+from engine.channels import twilio_codes as codes
+from engine.channels.base import ChannelSettings, header, pause, phone_number, without_personal
+from engine.channels.http import Pool
+from engine.errors import ConfigError, DeliveryError, OutcomeUnknown
+from engine.model.event import Event
+from engine.model.message import Receipt, Rendered, Sms
+
+LONGEST_BODY = 1600
+_LATER = timedelta(minutes=5)
+_SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
+
+
+class _Http(HttpClient):  # type: ignore[misc]
+    """The SDK's HTTP over our pool. Judges what the SDK's exceptions no longer tell: headers
+    of a refusal, and whether an error came from Twilio or from something before it."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def request(
+        self,
+        method: str,
+        uri: str,
+        params: dict[str, object] | None = None,
+        data: dict[str, object] | None = None,
+        headers: dict[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,
+        allow_redirects: bool = False,
+    ) -> Response:
+        answer = self._pool.post(uri, urlencode(data or {}, doseq=True).encode(), headers or {})
+        status, text = answer.status, answer.data.decode("utf-8", "replace")
+        if status in (429, 503):
+            reason = "too many requests" if status == 429 else "unavailable"
+            raise DeliveryError(
+                f"Twilio: {reason} ({status}).",
+                permanent=False,
+                retry_after=pause(answer.headers, timedelta(seconds=30)),
+            )
+        if status >= 500 and not _from_twilio(text):
+            raise OutcomeUnknown(f"Twilio failed with {status}; it may have the message.")
+        return Response(status, text, answer.headers)
+
+
+def _from_twilio(text: str) -> bool:
+    try:
+        return "code" in msgspec.json.decode(text)
+    except (msgspec.DecodeError, TypeError):
+        return False
+
+
+class TwilioChannel:
+    """Sends text messages through Twilio's Messages resource. Times are in seconds.
+
+    ``callback`` is the address for status reports, "" for none.
+    """
+
+    name = "twilio"
+
+    def __init__(
+        self, sid: str, token: str, base_url: str, *, callback: str = "", answer: float = 15.0
+    ) -> None:
+        if not sid or not token:
+            raise ConfigError("Twilio needs TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN.")
+        self._pool = Pool("Twilio", base_url, answer=answer)
+        client = Client(sid, token, http_client=_Http(self._pool))
+        client.api.base_url = base_url
+        self._messages = client.messages
+        self._callback = callback
+
+    @classmethod
+    def from_settings(cls, settings: ChannelSettings, now: Callable[[], datetime]) -> TwilioChannel:
+        return cls(
+            settings.twilio_account_sid,
+            settings.twilio_auth_token,
+            settings.twilio_base_url,
+            callback=f"{settings.public_url}/callbacks/twilio",
+        )
+
+    def send(self, rendered: Rendered) -> Receipt:
+        if not isinstance(rendered, Sms):
+            raise DeliveryError("Twilio carries text messages, not mail.", permanent=True)
+        if not rendered.sender:
+            raise DeliveryError("The shop has no sms_from in its configuration.", permanent=True)
+        if not 1 <= len(rendered.body) <= LONGEST_BODY:
+            raise DeliveryError(
+                f"The text has {len(rendered.body)} characters: Twilio takes 1 to {LONGEST_BODY}.",
+                permanent=True,
+            )
+        fields: dict[str, Any] = {"to": phone_number(rendered.to), "body": rendered.body}
+        by_service = _SERVICE.fullmatch(rendered.sender)
+        fields["messaging_service_sid" if by_service else "from_"] = rendered.sender
+        if self._callback:
+            query = urlencode({"message": rendered.message_id})
+            fields["status_callback"] = f"{self._callback}?{query}"
+        try:
+            sent = self._messages.create(**fields)
+        except (TwilioRestException, TwilioServiceException) as error:
+            raise _refusal(error) from error
+        except (ValueError, KeyError, TypeError) as error:
+            # The SDK could not read a 2xx: Twilio has the message.
+            raise OutcomeUnknown("Twilio's answer cannot be read; it has the message.") from error
+        return Receipt("twilio", sent.sid or "")
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def _refusal(error: TwilioRestException | TwilioServiceException) -> DeliveryError:
+    status, code = int(error.status), int(error.code or 0)
+    words = error.msg if isinstance(error, TwilioRestException) else error.detail or error.title
+    text = f"Twilio refuses the message ({code or status}): {without_personal(str(words))}"
+    if code in codes.DEAD:
+        return DeliveryError(text, permanent=True, suppress=True)
+    if code in codes.MISCONFIGURED or status in (401, 403):
+        advice = "check TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and the sender in Twilio's console"
+        return DeliveryError(f"{text}: {advice}.", permanent=True)
+    return DeliveryError(text, permanent=False, retry_after=_LATER)
+
+
+class _Form(dict[str, list[str]]):
+    """Form fields as the SDK's validator reads them: every value of a repeated one."""
+
+    def getlist(self, name: str) -> list[str]:
+        return self[name]
+
+
+def verify(
+    headers: Mapping[str, str], raw_body: bytes, url: str, settings: ChannelSettings
+) -> bool:
+    """Whether Twilio signed this request. ``url`` is the public address that Twilio called.
+
+    HMAC over the address and the form fields (SHA-1, or SHA-256 where the request says so);
+    for other bodies over the address, which then carries the body's hash. False without
+    ``TWILIO_AUTH_TOKEN``.
+    """
+    if not settings.twilio_auth_token:
+        return False
+    try:
+        given = header(headers, SIGNATURE_HEADER).encode()
+        algorithm = get_signature_algorithm(header(headers, SIGNATURE_SETTINGS_HEADER))
+        parts = urlsplit(url)
+        hashes = parse_qs(parts.query).get("bodySHA256")
+        fields = _Form()
+        if hashes:
+            actual = sha256(raw_body).hexdigest()
+            if not hmac.compare_digest(actual.encode(), hashes[0].lower().encode()):
+                return False
+        else:
+            for name, value in _fields(raw_body):
+                fields.setdefault(name, []).append(value)
+        validator = RequestValidator(settings.twilio_auth_token)
+        # Twilio itself is not consistent about the port.
+        return any(
+            hmac.compare_digest(
+                validator.compute_signature(address, fields, algorithm).encode(), given
+            )
+            for address in (url, remove_port(parts), add_port(parts))
+        )
+    except (ValueError, UnicodeError):
+        return False
+
+
+def _fields(raw_body: bytes) -> list[tuple[str, str]]:
+    return parse_qsl(raw_body.decode("utf-8"), keep_blank_values=True, max_num_fields=200)
+
+
+_STATUS_NAMES = {
+    "sent": "SMS Sent",
+    "delivered": "SMS Delivered",
+    "read": "SMS Read",
+    "failed": "SMS Failed",
+    "undelivered": "SMS Failed",
+    "canceled": "SMS Failed",
+}
+
+
+def parse(raw_body: bytes, url: str, received_at: datetime) -> list[Event]:
+    """The event of one post: a status report or an incoming message.
+
+    Ids are MessageSid and status, so that repeats count once. Statuses on the way to these
+    say nothing new and give no event. Raises ``ValueError`` when the body is not a form.
+    """
+    form = dict(_fields(raw_body))
+    sid = form.get("MessageSid") or form.get("SmsSid")
+    if not sid:
+        raise ValueError("Twilio posts a form with a MessageSid.")
+    status = form.get("MessageStatus") or form.get("SmsStatus") or "received"
+    if status in ("received", "receiving"):
+        return _incoming(form, sid, received_at)
+    if status not in _STATUS_NAMES:
+        return []
+    properties: dict[str, Any] = {"provider": "twilio", "reference": sid, "status": status}
+    message = parse_qs(urlsplit(url).query).get("message")
+    if message:
+        properties["message_id"] = message[0]
+    code = form.get("ErrorCode", "")
+    if code.isascii() and code.isdigit():
+        properties["code"] = int(code)
+        properties["permanent"] = int(code) in codes.DEAD
+    return _about(
+        form.get("To", ""), f"{sid}:{status}", _STATUS_NAMES[status], received_at, properties
+    )
+
+
+def _incoming(form: Mapping[str, str], sid: str, received_at: datetime) -> list[Event]:
+    properties: dict[str, Any] = {"provider": "twilio", "reference": sid}
+    match codes.meaning(form.get("OptOutType", ""), form.get("Body", "")):
+        case "stop":
+            name = "Consent Withdrawn"
+            properties |= {"channel": "sms", "topic": "*", "source": "sms reply"}
+        case "start":
+            name = "Consent Given"
+            properties |= {"channel": "sms", "topic": "*", "source": "sms reply"}
+        case "help":
+            name = "SMS Help Requested"
+        case _:
+            name = "SMS Received"
+            properties["body"] = form.get("Body", "")
+    return _about(form.get("From", ""), sid, name, received_at, properties)
+
+
+def _about(
+    number: str, event_id: str, name: str, received_at: datetime, properties: dict[str, Any]
+) -> list[Event]:
+    """The event of one phone number; none for a short code or a name."""
+    number = number.removeprefix("whatsapp:")
+    try:
+        identifiers = (f"phone:{phone_number(number)}",)
+    except DeliveryError:
+        return []
+    return [
+        Event(
+            f"twilio:{event_id}", "track", name, received_at, received_at, identifiers, properties
+        )
+    ]
