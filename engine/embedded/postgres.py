@@ -126,6 +126,8 @@ class EmbeddedPostgres:
             except subprocess.TimeoutExpired:
                 kill_tree(process.pid)
         process.wait()
+        with suppress(OSError):  # not empty after a kill: the next start uses it again
+            self._sockets.rmdir()
 
     def running(self) -> bool:
         process = self.process

@@ -89,6 +89,8 @@ class EmbeddedRedis:
                 process.wait(STOP_SECONDS)
         process.kill()
         process.wait()
+        with suppress(OSError):  # not empty after a kill: the next start uses it again
+            self._socket.parent.rmdir()
 
     def running(self) -> bool:
         process = self.process
