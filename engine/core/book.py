@@ -32,6 +32,8 @@ class JourneyBook:
     wait_names: frozenset[str] = frozenset()
     #: journeys in force whose trigger condition looks at nothing but the event
     event_only: frozenset[str] = frozenset()
+    #: event names that conditions count or stops look back for: the history worth keeping
+    remembered: frozenset[str] = frozenset()
     #: versions whose conditions look at the trigger event once the run is under way
     look_back: frozenset[tuple[str, str]] = frozenset()
 
@@ -64,6 +66,8 @@ def open_book(
         s.event for j in versions.values() for s in j.steps.values() if isinstance(s, WaitFor)
     )
     book.look_back = frozenset(k for k, j in versions.items() if _looks_back(j))
+    counted = {n for j in versions.values() for c in _all_conditions(j) for n, _ in c.history}
+    book.remembered = book.stop_names | counted
     for journey in versions.values():
         in_steps = _merge(c.history for c in step_conditions(journey))
         _add(book.step_history, in_steps)

@@ -7,7 +7,7 @@ wait is in time.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -29,11 +29,12 @@ def on_event(
     book: JourneyBook,
     shopper: Shopper,
     event: Event,
-    now: datetime,
+    now: datetime | None,
     starts: list[Entry] | None = None,
 ) -> None:
     """Work ``event`` into ``shopper``. ``now`` is the clock's time: it tells how late the
-    timers are that fell due before the event; the event itself is judged by its own time.
+    timers are that fell due before the event (None: they are fired on time, as in a
+    simulation); the event itself is judged by its own time.
     ``starts``: what ``entries`` found, where that was asked already."""
     late_event = shopper.profile.last_seen is not None and event.time < shopper.profile.last_seen
     if any(r.wake_at and r.wake_at < event.time for r in shopper.live.values()):
@@ -41,7 +42,8 @@ def on_event(
 
     shopper.profile = absorb(shopper.profile, event)
     shopper.profile_changed = True
-    shopper.history.add(event.name, Past(event.time, event.id, event.properties))
+    if event.name in book.remembered:
+        shopper.history.add(event.name, Past(event.time, event.id, event.properties))
     shopper.outcome.consents.extend(consents_of(event))
 
     if shopper.live and (event.name in book.stop_names or event.name in book.wait_names):
@@ -56,8 +58,9 @@ def on_event(
             _enter(book, entry, shopper, event, facts, late_event)
 
 
-def on_timers(book: JourneyBook, shopper: Shopper, before: datetime, now: datetime) -> None:
-    """Fire the timers of ``shopper`` that fell due strictly before ``before``, oldest first."""
+def on_timers(book: JourneyBook, shopper: Shopper, before: datetime, now: datetime | None) -> None:
+    """Fire the timers of ``shopper`` that fell due strictly before ``before``, oldest first.
+    ``now`` is the clock's time, by which they are late; None: each is fired on time."""
     while True:
         due = [r for r in shopper.live.values() if r.wake_at and r.wake_at < before]
         if not due:
@@ -69,7 +72,8 @@ def on_timers(book: JourneyBook, shopper: Shopper, before: datetime, now: dateti
             keep(shopper, msgspec.structs.replace(run, wake_at=None, reason="version is gone"))
             continue
         step = journey.steps[run.at]
-        moment = step_time(run.wake_at, now)
+        moment = run.wake_at if now is None else step_time(run.wake_at, now)
+        late = timedelta(0) if now is None else now - run.wake_at
         if isinstance(step, WaitFor):
             shopper.outcome.mark(run.id, run.at, "time ran out", step.event, moment)
             at = step.otherwise or step.next
@@ -78,7 +82,7 @@ def on_timers(book: JourneyBook, shopper: Shopper, before: datetime, now: dateti
         else:
             raise ValueError(f"run {run.id} waits at {run.at}, which is no wait")
         facts = _run_facts(book, shopper, run, moment)
-        keep(shopper, walk(journey, run, at, shopper, facts, moment, now - run.wake_at))
+        keep(shopper, walk(journey, run, at, shopper, facts, moment, late))
 
 
 def after_merge(book: JourneyBook, shopper: Shopper) -> None:

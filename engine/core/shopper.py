@@ -55,6 +55,12 @@ class ShopperHistory:
             if past[:2] > order_key:
                 yield past
 
+    def take(self, other: ShopperHistory) -> None:
+        """Take in the events of another identity of the same shopper."""
+        for name, events in other._by_name.items():
+            for past in events:
+                self.add(name, past)
+
     def trim(self, before: datetime) -> None:
         """Forget what is older than ``before``: bounds the memory of a long simulation."""
         for name, events in self._by_name.items():

@@ -112,7 +112,9 @@ class Deliverer:
             why = ""
             if message.channel not in self.shell.channels:
                 why = f"no provider for channel {message.channel}"
-            elif not candidate.profile.traits.get(gate.address_kind(message.channel)):
+            elif not self.shell.bare and not candidate.profile.traits.get(
+                gate.address_kind(message.channel)
+            ):
                 why = f"no address for {message.channel}"
             elif renderer is None:
                 why = "nothing renders"
