@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import stat
 import subprocess
@@ -266,13 +267,14 @@ postgres.stop()
 def test_as_an_ordinary_user(home: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("this whole run is one")
-    uid = 54321
-    os.chown(home, uid, uid)
+    nobody = pwd.getpwnam("nobody")
+    uid = nobody.pw_uid
+    os.chown(home, uid, nobody.pw_gid)
     packages = str(Path(psycopg.__file__).parents[1])
     run = subprocess.run(
         [python_for(uid), "-c", ALONE, str(home / "postgres")],
         user=uid,
-        group=uid,
+        group=nobody.pw_gid,
         extra_groups=[],
         cwd=home,
         env={
