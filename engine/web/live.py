@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, render_template
 
 from engine.store import views
-from engine.web.app import dependencies
+from engine.web.demo.parts import parts
 from engine.web.demo.safety import protect
 
 #: Lines of each stream. More than fit on a screen only cost.
@@ -29,11 +29,11 @@ def fragment() -> str:
 
 
 def _board() -> dict[str, Any]:
-    deps = dependencies()
-    with deps.database.connection() as connection:
+    demo = parts()
+    with demo.database.connection() as connection:
         return {
-            "now": deps.clock.now(),
-            "speed": deps.clock.speed,
+            "now": demo.clock.now(),
+            "speed": demo.clock.speed,
             "counts": views.counts(connection),
             "journeys": views.journeys(connection),
             "events": views.latest_events(connection, LINES),

@@ -6,31 +6,36 @@ sent, and the shop lets anyone say who they are.
 
 from __future__ import annotations
 
-from importlib import import_module
+from flask import Blueprint, redirect, url_for
+from flask.blueprints import BlueprintSetupState
+from werkzeug.wrappers import Response
 
-from flask import Flask
-
-from engine.settings import Settings
-from engine.web.demo import back_end
-
-#: Modules with a ``blueprint``.
-PAGES = ("engine.web.demo.shop", "engine.web.mailbox", "engine.web.live")
+from engine.web import live, mailbox
+from engine.web.demo import shop
+from engine.web.demo.parts import Parts, use
 
 
-def install(app: Flask, settings: Settings, *, report: back_end.Report | None = None) -> None:
-    """Put the demo's pages into ``app``.
+def pages(parts: Parts, *, secret: str) -> tuple[Blueprint, ...]:
+    """The blueprints, for ``Dependencies.pages``. ``secret`` signs the shop's cookie."""
+    front = Blueprint("demo", __name__)
 
-    ``report`` is how the shop's back end speaks to the collector; None: over HTTP, to this
-    very server.
-    """
-    app.secret_key = settings.secret
-    # A name of its own, so that a shop on the same host keeps its cookie.
-    app.config.update(SESSION_COOKIE_NAME="winback_demo_shop", SESSION_COOKIE_SAMESITE="Lax")
-    address = f"http://127.0.0.1:{settings.port}"
-    back_end.use(app, report or back_end.http_report(address, settings.write_key))
-    app.add_template_filter(lasts)
-    for name in PAGES:
-        app.register_blueprint(import_module(name).blueprint)
+    def prepare(state: BlueprintSetupState) -> None:
+        state.app.secret_key = secret
+        state.app.config.update(
+            # A name of its own, so that a shop on the same host keeps its cookie.
+            SESSION_COOKIE_NAME="winback_demo_shop",
+            SESSION_COOKIE_SAMESITE="Lax",
+        )
+        state.app.add_template_filter(lasts)
+        use(state.app, parts)
+
+    front.record(prepare)
+
+    @front.get("/")
+    def root() -> Response:
+        return redirect(url_for("shop.front"))
+
+    return (front, shop.blueprint, mailbox.blueprint, live.blueprint)
 
 
 def lasts(seconds: float) -> str:

@@ -10,11 +10,10 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import urllib3
-from flask import Flask
 
 from engine.errors import WinbackError
 
@@ -24,21 +23,8 @@ Report = Callable[[list[dict[str, Any]]], None]
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-_KEY = "winback.demo.report"
-
-
 class NotReported(WinbackError):
     """The collector did not take the shop's report."""
-
-
-def use(app: Flask, report: Report) -> None:
-    """Let the shop of ``app`` report by ``report``."""
-    app.extensions[_KEY] = report
-
-
-def report_of(app: Flask) -> Report:
-    """How the shop of ``app`` reports."""
-    return cast(Report, app.extensions[_KEY])
 
 
 def http_report(url: str, write_key: str) -> Report:

@@ -16,7 +16,6 @@ from flask import (
     Blueprint,
     Response,
     abort,
-    current_app,
     redirect,
     render_template,
     request,
@@ -26,10 +25,10 @@ from flask import (
 from werkzeug.wrappers import Response as BaseResponse
 
 from engine.store.database import to_json
-from engine.web.app import dependencies
 from engine.web.demo import basket
-from engine.web.demo.back_end import identified, ordered, report_of
+from engine.web.demo.back_end import identified, ordered
 from engine.web.demo.catalogue import CURRENCY, PRODUCTS, Product, price_text
+from engine.web.demo.parts import parts
 from engine.web.demo.safety import protect, refuse_foreign_posts
 from engine.web.demo.words import LANGUAGES, RIGHT_TO_LEFT, words
 
@@ -46,19 +45,19 @@ blueprint.after_request(protect)
 
 
 def _page(template: str, *, status: int = 200, data: Any = None, **values: Any) -> Response:
-    deps, language = dependencies(), basket.language()
+    demo, language = parts(), basket.language()
     body = render_template(
         f"shop/{template}.html",
         w=words(language),
         language=language,
         languages=LANGUAGES,
         direction="rtl" if language in RIGHT_TO_LEFT else "ltr",
-        shop_name=deps.policy.shop.name,
-        write_key=deps.settings.write_key,
+        shop_name=demo.shop_name,
+        write_key=demo.write_key,
         shopper=basket.shopper(),
         cart_count=sum(line.quantity for line in basket.lines()),
         price=price_text,
-        speed=deps.clock.speed,
+        speed=demo.clock.speed,
         shop_data={"user": basket.shopper().get("id", ""), **(data or {})},
         **values,
     )
@@ -91,7 +90,7 @@ def product(id: str) -> Page:
         "product",
         product=item,
         others=others[:4],
-        structured=structured_data(item, basket.language(), dependencies().settings.public_url),
+        structured=structured_data(item, basket.language(), parts().public_url),
     )
 
 
@@ -139,9 +138,9 @@ def buy() -> Page:
         return _page(
             "checkout", status=400, lines=lines, total=total, form=request.form, wrong=str(wrong)
         )
-    at, order_id = dependencies().clock.now(), f"W-{secrets.token_hex(4).upper()}"
+    at, order_id = parts().clock.now(), f"W-{secrets.token_hex(4).upper()}"
     user_id = basket.shopper().get("id", "")
-    report_of(current_app)(
+    parts().report(
         [
             identified(
                 at,
@@ -185,10 +184,10 @@ def sign_in() -> Page:
         return _page("sign_in", status=400, form=request.form, wrong=str(wrong))
     name = request.form.get("name", "").strip()[:60]
     user_id = basket.sign_in(email, name)
-    report_of(current_app)(
+    parts().report(
         [
             identified(
-                dependencies().clock.now(),
+                parts().clock.now(),
                 email=email,
                 user_id=user_id,
                 name=name,
