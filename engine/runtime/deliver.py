@@ -112,9 +112,7 @@ class Deliverer:
             why = ""
             if message.channel not in self.shell.channels:
                 why = f"no provider for channel {message.channel}"
-            elif not self.shell.bare and not candidate.profile.traits.get(
-                gate.address_kind(message.channel)
-            ):
+            elif not (self.shell.bare or gate.address(candidate)):
                 why = f"no address for {message.channel}"
             elif renderer is None:
                 why = "nothing renders"
@@ -162,10 +160,9 @@ class Deliverer:
             flying.remove(future)
             attempts.append(future.result())
         dead = [
-            (address, a.candidate.message.channel, a.result.reason)
+            (gate.address(a.candidate), a.candidate.message.channel, a.result.reason)
             for a in attempts
             if a.suppress
-            for address in gate.addresses(a.candidate)
         ]
         statuses = Counter(a.result.status for a in attempts)
         done.sent += statuses["sent"]

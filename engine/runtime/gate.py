@@ -60,16 +60,14 @@ def _judge(
     policy = shell.policy()
     ids = list({c.message.profile_id for c in candidates})
     consents = profiles_store.consents(connection, ids)
-    blocked = messages_store.suppressed(connection, [a for c in candidates for a in addresses(c)])
+    blocked = messages_store.suppressed(connection, list(filter(None, map(address, candidates))))
     uncapped = [name for name, topic in policy.topics.items() if topic.consent == "none"]
     sent = _sent(connection, policy, ids, uncapped, now)
     go: list[Candidate] = []
     refused: list[Refusal] = []
     for candidate in sorted(candidates, key=lambda c: (c.message.due_at, c.message.id)):
         message = candidate.message
-        why = next(
-            (w for a in addresses(candidate) if (w := blocked.get((a, message.channel), ""))), ""
-        )
+        why = blocked.get((address(candidate), message.channel), "")
         history = sent.setdefault(message.profile_id, [])
         verdict = judge(
             message,
@@ -100,13 +98,9 @@ def _sent(
     return messages_store.sent_since(connection, ids, now - longest, uncapped)
 
 
-def address_kind(channel: str) -> str:
-    """The trait that holds the address for a channel."""
-    return "email" if channel == "email" else "phone"
-
-
-def addresses(candidate: Candidate) -> list[str]:
-    """What suppression knows the shopper by on the message's channel."""
-    kind = address_kind(candidate.message.channel)
+def address(candidate: Candidate) -> str:
+    """Where the message would go, as suppression knows it (``email:…``, ``phone:…``); "" when
+    the shopper has no address for its channel."""
+    kind = "email" if candidate.message.channel == "email" else "phone"
     value = candidate.profile.traits.get(kind)
-    return [f"{kind}:{value}"] if value else []
+    return f"{kind}:{value}" if value else ""

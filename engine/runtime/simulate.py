@@ -130,23 +130,23 @@ class Simulation:
             on_timers(self.book, person.shopper, at, None)
             self._settle(person, at - _TICK)
         self._accounts.setdefault(into_id, set()).update(self._accounts.pop(gone_id, ()))
-        for name, id in self._who.items():
-            if id == gone_id:
+        for name, owner in self._who.items():
+            if owner == gone_id:
                 self._who[name] = into_id
         one, other = into.shopper, gone.shopper
         one.profile = merged_profiles(one.profile, other.profile)
         one.history.take(other.history)
         one.triggers.update(other.triggers)
-        for place, run in other.runs.items():
+        for place, last in other.runs.items():
             mine = one.runs.get(place)
-            if mine is None or run.started_at > mine.started_at:
-                one.runs[place] = Run(run.started_at, run.active or bool(mine and mine.active))
+            if mine is None or last.started_at > mine.started_at:
+                one.runs[place] = Run(last.started_at, last.active or bool(mine and mine.active))
         ended = self._doubled(one, other)
         for run in other.live.values():
             if run.id not in ended:
                 one.live[run.id] = msgspec.structs.replace(run, profile_id=into_id)
-        for id in ended:
-            one.live.pop(id, None)
+        for run_id in ended:
+            one.live.pop(run_id, None)
         into.waiting = [m for m in into.waiting + gone.waiting if m.enrollment_id not in ended]
         into.sent += gone.sent
         kept = merged_consents(into.consents.values(), gone.consents.values())
@@ -158,7 +158,7 @@ class Simulation:
     def _doubled(one: Shopper, other: Shopper) -> set[str]:
         """Of two active runs of the same journey and key, the one that began later."""
         mine = {(r.journey, r.key): r for r in one.live.values() if r.status == "active"}
-        ended = set()
+        ended: set[str] = set()
         for run in other.live.values():
             twin = mine.get((run.journey, run.key))
             if run.status == "active" and twin is not None:
