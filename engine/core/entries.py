@@ -30,8 +30,7 @@ def entries(book: JourneyBook, event: Event) -> list[Entry]:
     waiting = book.triggers.get(event.name)
     if not waiting:
         return []
-    facts: dict[str, Any] = {"event": event_facts(event), "now": event.time, "key": ""}
-    facts["trigger"] = facts["event"]
+    facts = _EventFacts(event)
     keys: dict[str, str | None] = {}
     found = []
     for journey in waiting:
@@ -53,6 +52,22 @@ def entries(book: JourneyBook, event: Event) -> list[Entry]:
             decided = True
         found.append(Entry(journey, key, decided))
     return found
+
+
+class _EventFacts(dict[str, Any]):
+    """What can be known before the shopper is: the event, made into facts if one looks."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self, event: Event) -> None:
+        super().__init__(now=event.time, key="")
+        self._event = event
+
+    def __missing__(self, name: str) -> Any:
+        if name not in ("event", "trigger"):
+            raise KeyError(name)
+        self["event"] = self["trigger"] = facts = event_facts(self._event)
+        return facts
 
 
 def _key(expression: Condition, facts: Mapping[str, Any]) -> str | None:

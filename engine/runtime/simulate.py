@@ -111,7 +111,8 @@ class Simulation:
             if found is not None:
                 return found
         known = {name: self._who[name] for name in event.identifiers if name in self._who}
-        resolution = resolve([event], known, self._accounts)
+        accounts = {id: self._accounts[id] for id in known.values() if id in self._accounts}
+        resolution = resolve([event], known, accounts)
         self._who.update(resolution.assigned)
         id = resolution.profiles[0]
         for name in event.identifiers:

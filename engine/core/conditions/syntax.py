@@ -67,7 +67,7 @@ def parse(source: str) -> nodes.Expr:
         if not parser.stream.eos:
             rest = parser.stream.current
             raise ConditionSyntaxError(
-                f"did not expect {rest.value!r} here", rest.lineno, _slip(str(rest.value))
+                f"did not expect '{rest.value}' here", rest.lineno, _slip(str(rest.value))
             )
     except TemplateSyntaxError as error:
         message = error.message or "not an expression"

@@ -59,7 +59,7 @@ def present(value: Any) -> Any:
 
 def item(holder: Any, name: Any, missing: Missing) -> Any:
     """``holder.name`` or ``holder[name]``: looks into mappings and lists, never at attributes."""
-    if isinstance(holder, Mapping):
+    if holder.__class__ is dict or isinstance(holder, Mapping):
         try:
             value = holder.get(name)
         except TypeError:  # a list cannot be a key
