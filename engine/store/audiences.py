@@ -22,12 +22,12 @@ AdsConsent = Literal["opt-in", "opt-out"]
 #: Rows that the server-side cursor fetches at a time: some hundreds of kB of traits.
 FETCH = 1000
 
-_REFUSED: LiteralString = """exists (select from consent c where c.profile_id = m.profile_id
-        and c.channel = 'ads' and not c.granted)"""
-_GRANTED: LiteralString = """exists (select from consent c where c.profile_id = m.profile_id
-        and c.channel = 'ads' and c.granted)"""
+#: The latest word on ads stands, as everywhere; at the same time, the no.
+_LATEST: LiteralString = """(select c.granted from consent c
+        where c.profile_id = m.profile_id and c.channel = 'ads'
+        order by c.at desc, c.granted limit 1)"""
 _REACHABLE: LiteralString = "(coalesce(p.traits ->> 'email', p.traits ->> 'phone', '') <> '')"
-_ALLOWED: LiteralString = f"({_REACHABLE} and not {_REFUSED} and (%(opt_out)s or {_GRANTED}))"
+_ALLOWED: LiteralString = f"({_REACHABLE} and coalesce({_LATEST}, %(opt_out)s))"
 _WANTED: LiteralString = "(m.wanted and e.status is distinct from 'stopped')"
 
 _JOINED: LiteralString = """audience_member m
@@ -40,7 +40,9 @@ where m.wanted <> m.listed and (
     m.listed
     or ({_WANTED} and {_ALLOWED} and (m.synced_at is null or m.synced_at < m.changed_at)))
 union
-select distinct m.audience from {_JOINED} where m.listed and {_REFUSED}
+select distinct m.audience from {_JOINED}
+where m.listed and not {_LATEST} and m.profile_id in (
+    select profile_id from consent where channel = 'ads' and not granted)
 order by 1"""
 
 _MEMBERS: LiteralString = f"""

@@ -91,11 +91,13 @@ class Shopkeeper:
             self.clock.now(),
         )
 
-    def consent(self, profile: int, granted: bool) -> None:
+    def consent(self, profile: int, granted: bool, topic: str = "*") -> None:
         self.run_sql(
-            """insert into consent values (%s, 'ads', '*', %s, %s)
-               on conflict (profile_id, channel, topic) do update set granted = excluded.granted""",
+            """insert into consent values (%s, 'ads', %s, %s, %s)
+               on conflict (profile_id, channel, topic)
+               do update set granted = excluded.granted, at = excluded.at""",
             profile,
+            topic,
             granted,
             self.clock.now(),
         )
@@ -251,6 +253,17 @@ def test_no_to_ads_keeps_off_and_takes_off(shop: Shopkeeper) -> None:
     shop.consent(2, True)
     shop.sync()
     assert shop.members() == hashed("2@example.com")
+
+
+def test_the_latest_word_on_ads_stands_and_of_two_at_once_the_no(shop: Shopkeeper) -> None:
+    shop.shopper(1, email="a@example.com")
+    shop.run(1)
+    shop.consent(1, False, "offers")
+    shop.consent(1, True)
+    assert shop.sync() == SyncReport()
+    shop.consent(1, True)
+    shop.sync()
+    assert shop.members() == hashed("a@example.com")
 
 
 def test_opt_in_needs_a_yes(shop: Shopkeeper) -> None:
