@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from engine.audiences import PLATFORMS
@@ -22,7 +22,7 @@ from engine.store.database import Database
 from engine.web.app import Dependencies, create_app
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from flask import Blueprint, Flask
 
 #: Where messages go until config/winback.yaml says otherwise.
 DEFAULT_PROVIDERS = {"email": "file", "sms": "file"}
@@ -43,12 +43,13 @@ def shell(settings: Settings, *, bare: bool = False) -> Shell:
     store = database(settings)
     clock = from_environment(settings.clock)
     shelf = journeys(settings, store)
-    policy = shelf.policy()
+    rules = policy_of(settings, shelf)
+    policy = rules()
     return Shell(
         store,
         clock,
         shelf.book,
-        shelf.policy,
+        rules,
         renderer(settings, policy),
         channels(settings, policy, clock),
         bare,
@@ -60,6 +61,15 @@ def journeys(settings: Settings, store: Database) -> Shelf:
     project = settings.project_dir
     config = project / "config" / "winback.yaml"
     return Shelf(store, from_environment(settings.clock), project / "journeys", config)
+
+
+def policy_of(settings: Settings, shelf: Shelf) -> Callable[[], Policy]:
+    """The shop's rules, read again when their file changes; in the demo, its own shop's."""
+    if not settings.demo:
+        return shelf.policy
+    from engine.web.demo.rules import demo_policy
+
+    return demo_policy(shelf.policy, settings.public_url)
 
 
 def renderer(settings: Settings, policy: Policy) -> Renderer:
@@ -86,16 +96,38 @@ def web_app(settings: Settings, hint: Callable[[set[int]], None]) -> Flask:
     """The web. ``hint`` is called after each commit with the lanes that have work."""
     store = database(settings)
     shelf = journeys(settings, store)
+    clock, policy = from_environment(settings.clock), policy_of(settings, shelf)()
     return create_app(
         Dependencies(
             settings=settings,
-            clock=from_environment(settings.clock),
+            clock=clock,
             database=store,
             hint=hint,
-            policy=shelf.policy(),
+            policy=policy,
             journeys=shelf.book().current,
+            pages=demo_pages(settings, policy, clock, store) if settings.demo else (),
         )
     )
+
+
+def demo_pages(
+    settings: Settings, policy: Policy, clock: Clock, store: Database
+) -> Sequence[Blueprint]:
+    """The demo's shop, mailbox and live page. Its back end reports to this very server."""
+    from engine.web.demo import pages
+    from engine.web.demo.back_end import http_report
+    from engine.web.demo.parts import Parts
+
+    parts = Parts(
+        shop_name=policy.shop.name,
+        public_url=settings.public_url,
+        write_key=settings.write_key,
+        home=settings.home,
+        clock=clock,
+        database=store,
+        report=http_report(f"http://127.0.0.1:{settings.port}", settings.write_key),
+    )
+    return pages(parts, secret=settings.secret)
 
 
 def audience_sync(settings: Settings, of: Shell) -> Callable[[], SyncReport]:
