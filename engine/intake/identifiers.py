@@ -44,7 +44,7 @@ JUNK = frozenset(
 CART_FIELDS = ("cart_id", "cart_token", "checkout_token", "checkout_id")
 
 _EMAIL = re.compile(r"[^\s@<>(),;:\"\[\]\\]+@[^\s@<>(),;:\"\[\]\\.]+(?:\.[^\s@<>(),;:\"\[\]\\.]+)+")
-_STRENGTH = {kind: rank for rank, kind in enumerate(IDENTIFIER_KINDS)}
+_STRENGTH: dict[str, int] = {kind: rank for rank, kind in enumerate(IDENTIFIER_KINDS)}
 
 
 def identifier(kind: str, value: object) -> str | None:
@@ -95,8 +95,11 @@ def _phone(value: str, region: str) -> str | None:
         number = phonenumbers.parse(value, region)
     except phonenumbers.NumberParseException:
         return None
+    digits = str(number.national_number)
     if number.extension or not phonenumbers.is_possible_number(number):
         return None
+    if len(set(digits)) == 1 or digits in "12345678901234567890":
+        return None  # 000-000-0000 and 123-456-7890: a form filled in to get past it
     return "phone:" + phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
@@ -113,26 +116,28 @@ def identifiers_of(
     ``people`` are mappings whose ``email`` and ``phone`` are the shopper's (traits, properties,
     ``context.traits``); ``carts`` those that may hold one of ``CART_FIELDS``.
     """
-    found = [identifier("user", user), identifier("anonymous", anonymous)]
-    for person in people:
-        if person:
-            if "email" in person:
-                found.append(email(person["email"]))
-            if "phone" in person:
-                found.append(phone(person["phone"], region))
+    # In order of strength as it goes: sorting them costs more than finding them.
+    found = [identifier("user", user)]
+    persons = [person for person in people if person]
+    for person in persons:
+        if "email" in person:
+            found.append(email(person["email"]))
+    for person in persons:
+        if "phone" in person:
+            found.append(phone(person["phone"], region))
     for cart in carts:
         if cart:
-            found.extend(identifier("cart", cart[field]) for field in CART_FIELDS if field in cart)
-    return strongest_first(found)
+            for field in CART_FIELDS:
+                if field in cart:
+                    found.append(identifier("cart", cart[field]))
+    found.append(identifier("anonymous", anonymous))
+    return tuple(dict.fromkeys([name for name in found if name]))
 
 
 def strongest_first(found: Iterable[str | None]) -> tuple[str, ...]:
     """Drop the None and the doubles; order by kind, within a kind as found."""
-    unique = dict.fromkeys(name for name in found if name)
-    if len(unique) < 2:
-        return tuple(unique)
-    return tuple(sorted(unique, key=_rank))
+    return tuple(sorted(dict.fromkeys(name for name in found if name), key=_rank))
 
 
 def _rank(name: str) -> int:
-    return _STRENGTH[name[: name.index(":")]]  # type: ignore[index]
+    return _STRENGTH[name.partition(":")[0]]
