@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import sys
@@ -22,7 +23,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-import fasteners
 import urllib3
 
 from engine.embedded.postgres import EmbeddedPostgres
@@ -37,6 +37,8 @@ WATCH_SECONDS = 0.05
 #: A program that ends is started again after the first of these, doubled up to the second;
 #: one that had worked for the third starts afresh.
 PAUSE, LONGEST_PAUSE, PROVEN_SECONDS = 0.1, 10.0, 10.0
+#: One that has ended counts as running again after this.
+STEADY_SECONDS = 2.0
 #: A program that ended this often before anything was ready will not come up by itself.
 HOPELESS = 4
 
@@ -60,6 +62,10 @@ class Watched:
     ends: int = 0
     started: float = field(default_factory=time.monotonic)
     again_at: float = 0.0
+
+    def steady(self, now: float) -> bool:
+        """It runs, and is not just being tried again."""
+        return self.service.running() and (not self.ends or now - self.started > STEADY_SECONDS)
 
     def pause(self, now: float) -> float:
         """It has ended: seconds until it may be started again."""
@@ -105,17 +111,12 @@ class Supervisor:
         self._guard = threading.RLock()
         self._stopping = threading.Event()
         self._monitor: threading.Thread | None = None
-        self._home_lock = fasteners.InterProcessLock(settings.home / "lock")
+        self._home: int | None = None
 
     def start(self) -> Supervisor:
         """Returns when ``/healthz`` answers. Raises ``WinbackError`` with the reason, and with
         everything stopped again, when that does not come about within a minute."""
-        self.settings.home.mkdir(parents=True, exist_ok=True)
-        if not self._home_lock.acquire(blocking=False):
-            raise ConfigError(
-                f"Another winback is running in {self.settings.home}: stop that one, or give "
-                "this one another directory with WINBACK_HOME."
-            )
+        self._home = _lock(self.settings.home)
         try:
             self._stopping.clear()
             _require_free(self._host, self.settings.port)
@@ -138,8 +139,9 @@ class Supervisor:
             self._monitor = None
             self._stop_all()  # what the monitor was just starting
         self._watched.clear()
-        if self._home_lock.acquired:
-            self._home_lock.release()
+        if self._home is not None:
+            os.close(self._home)
+            self._home = None
 
     def _stop_all(self) -> None:
         services = [watched.service for watched in reversed(self._watched.values())]
@@ -160,6 +162,7 @@ class Supervisor:
         with self._guard:
             watched = self._find(name)
             watched.wanted = restart
+            watched.again_at = time.monotonic()  # at once: it was no failure of its own
             watched.service.stop(immediate=True)
 
     def restart(self, name: str) -> None:
@@ -177,7 +180,7 @@ class Supervisor:
         with urllib3.PoolManager(retries=False, timeout=2.0) as http:
             while True:
                 with suppress(urllib3.exceptions.HTTPError):
-                    if http.request("GET", url).status == 200 and self._all_run():
+                    if http.request("GET", url).status == 200 and self._all_steady():
                         return
                 self._give_up_if_hopeless(expired=time.monotonic() > deadline)
                 time.sleep(WATCH_SECONDS)
@@ -274,9 +277,10 @@ class Supervisor:
             raise WinbackError(f"There is no {name!r}, only {', '.join(self._watched)}.")
         return self._watched[name]
 
-    def _all_run(self) -> bool:
+    def _all_steady(self) -> bool:
         with self._guard:
-            return all(w.service.running() for w in self._watched.values() if w.wanted)
+            now = time.monotonic()
+            return all(w.steady(now) for w in self._watched.values() if w.wanted)
 
     def _give_up_if_hopeless(self, *, expired: bool) -> None:
         with self._guard:
@@ -300,6 +304,24 @@ def web_command(host: str, port: int) -> list[str]:
         *("--workers-kill-timeout", "2", "--log-level", "warning", "--no-ws"),
         "workers.web:app",
     ]
+
+
+def _lock(home: Path) -> int:
+    """A lock on ``home``: the open file that holds it. A crash gives it back too."""
+    home.mkdir(parents=True, exist_ok=True)
+    file = os.open(home / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(file, 20).decode() or "another one"
+        os.close(file)
+        raise ConfigError(
+            f"A winback (process {holder}) is running in {home} already: stop it, or give this "
+            "one a directory of its own with WINBACK_HOME."
+        ) from None
+    os.truncate(file, 0)
+    os.write(file, str(os.getpid()).encode())
+    return file
 
 
 def _reachable(host: str) -> str:
