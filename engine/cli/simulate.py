@@ -71,7 +71,7 @@ def command(
     directory = directory or project / "journeys"
     console = Console(stderr=True)
     try:
-        ahead = parse_duration(until)
+        ahead = parse_duration(until, short=True)
     except DurationError as error:
         raise click.BadParameter(str(error), param_hint="--until") from error
     policy, findings = load_policy(project / "config" / "winback.yaml")

@@ -16,6 +16,7 @@ _UNITS = {
     "day": timedelta(days=1),
     "week": timedelta(weeks=1),
 }
+_LETTERS = {name[0]: name for name in _UNITS}
 _INSTEAD = {"month": "30 days", "year": "365 days", "quarter": "90 days"}
 _PART = re.compile(r"\s*([0-9]{1,9})\s*([^\W\d_]+)\s*")
 _EXAMPLE = "write for example '2 hours', '30 days' or '1 day 12 hours'"
@@ -29,8 +30,9 @@ class DurationError(ValueError):
         self.hint = hint
 
 
-def parse_duration(text: str) -> timedelta:
-    """``"1 day 12 hours"`` as a timedelta. Units: second, minute, hour, day, week (plural or not).
+def parse_duration(text: str, *, short: bool = False) -> timedelta:
+    """``"1 day 12 hours"`` as a timedelta. Units: second, minute, hour, day, week (plural or not);
+    with ``short``, as on a command line, their first letters too (``60d``).
 
     Months and years are refused: they differ in length. Raises DurationError.
     """
@@ -39,7 +41,8 @@ def parse_duration(text: str) -> timedelta:
         part = _PART.match(text, position)
         if part is None:
             raise DurationError(f"'{text}' is not a duration")
-        total += int(part[1]) * _unit(part[2], text)
+        word = _LETTERS.get(part[2], part[2]) if short else part[2]
+        total += int(part[1]) * _unit(word, text)
         if total > LONGEST:
             raise DurationError(f"'{text}' is longer than {LONGEST.days} days")
         position = part.end()
