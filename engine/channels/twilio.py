@@ -27,6 +27,7 @@ from twilio.request_validator import (
     remove_port,
 )
 from twilio.rest import Client
+from urllib3 import make_headers
 
 from engine.channels import twilio_codes as codes
 from engine.channels.base import ChannelSettings, header, pause, phone_number, without_personal
@@ -58,7 +59,10 @@ class _Http(HttpClient):  # type: ignore[misc]
         timeout: float | None = None,
         allow_redirects: bool = False,
     ) -> Response:
-        answer = self._pool.post(uri, urlencode(data or {}, doseq=True).encode(), headers or {})
+        sent = dict(headers or {})
+        if auth:
+            sent |= make_headers(basic_auth=":".join(auth))
+        answer = self._pool.post(uri, urlencode(data or {}, doseq=True).encode(), sent)
         status, text = answer.status, answer.data.decode("utf-8", "replace")
         if status in (429, 503):
             reason = "too many requests" if status == 429 else "unavailable"

@@ -1,0 +1,1 @@
+"""For trying things out without the world: provider simulators, recorded and made-up shoppers."""
