@@ -1,13 +1,20 @@
 """The journey language: YAML to model, with a diagnostic for every mistake. See README.md."""
 
 from engine.language.codes import CODES, Code
-from engine.language.journeys import JourneySet, load_files, load_journey, load_journeys
+from engine.language.journeys import (
+    JourneySet,
+    journey_files,
+    load_files,
+    load_journey,
+    load_journeys,
+)
 from engine.language.policy import load_policy
 
 __all__ = [
     "CODES",
     "Code",
     "JourneySet",
+    "journey_files",
     "load_files",
     "load_journey",
     "load_journeys",

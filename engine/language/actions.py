@@ -131,7 +131,10 @@ def _offer(report: Report, node: Tree | None) -> dict[str, Any]:
         return {}
     if not isinstance(node, Mapping):
         report.add(
-            "J007", node.place, "an offer must be a mapping", "{coupon: WINTER10, valid: 3 days}"
+            "J007",
+            node.place,
+            "an offer must be a mapping",
+            "write {coupon: WINTER10, valid: 3 days}",
         )
         return {}
     check_twice(report, node, "'offer'")
@@ -184,7 +187,7 @@ def _audience(context: Context, fields: Fields, path: str, following: str | None
         if isinstance(node, Mapping):
             hint = "write {add: google/left-behind} or {remove: google/left-behind}"
             message = "an audience step has either 'add' or 'remove'"
-            context.report.add("J006" if not given else "J013", node.place, message, hint)
+            context.report.add("J011", node.place, message, hint)
         return None
     audience, value = what.text(given[0]), what.get(given[0])
     if audience is None or value is None:

@@ -19,11 +19,17 @@ from engine.model.journey import Condition
 _PERCENT = re.compile(r"([0-9]{1,3}) ?%?")
 
 
-def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
-    """A hint that names the nearest of ``known``; else ``otherwise``."""
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of ``known`` that looks most like the word, if any does."""
     by_small = {each.lower().replace("_", " "): each for each in known}
     near = get_close_matches(word.lower().replace("_", " "), by_small, n=1, cutoff=0.6)
-    return f"did you mean '{by_small[near[0]]}'?" if near else otherwise
+    return by_small[near[0]] if near else None
+
+
+def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
+    """A hint that names the nearest of ``known``; else ``otherwise``."""
+    near = nearest(word, known)
+    return otherwise if near is None else f"did you mean '{near}'?"
 
 
 class Fields:
@@ -45,6 +51,7 @@ class Fields:
         self.what = what
         self.place = node.place
         self._entries: dict[str, Entry] = {}
+        self._meant: set[str] = set()
         self._known = {_same(name): name for name in known}
         if not isinstance(node, Mapping):
             report.add("J007", node.place, f"{what} must be a mapping, not {kind_of(node)}")
@@ -52,14 +59,16 @@ class Fields:
         for entry in node.entries:
             self._take(entry)
         for name in required:
-            if _same(name) not in self._entries:
+            if _same(name) not in self._entries and name not in self._meant:
                 report.add("J006", node.place, f"{what} needs '{name}'", f"add '{name}: …'")
 
     def _take(self, entry: Entry) -> None:
         name = _same(entry.key.text)
         if name not in self._known:
             there = f"{self.what} knows {', '.join(self._known.values())}"
-            hint = did_you_mean(entry.key.text, self._known.values(), otherwise=there)
+            near = nearest(entry.key.text, self._known.values())
+            hint = there if near is None else f"did you mean '{near}'?"
+            self._meant |= {near} if near else set()
             message = f"unknown key '{short(entry.key.text)}' in {self.what}"
             self.report.add("J005", entry.key.place, message, hint)
         elif name in self._entries:
@@ -136,10 +145,9 @@ def read_choice(
     if value is None or value in choices:
         return value
     hint = did_you_mean(value, choices, otherwise=f"choose from {', '.join(choices)}")
-    noun = what.strip("'") if code == "J011" else what
-    message = f"unknown {noun} '{short(value)}'"
-    if code == "J011":
-        message = f"{what} cannot be '{short(value)}'"
+    unknown = {"J017": "channel"}.get(code)
+    verb = f"unknown {unknown}" if unknown else f"{what} cannot be"
+    message = f"{verb} '{short(value)}'"
     report.add(code, node.place, message, hint)
     return None
 

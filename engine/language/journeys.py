@@ -40,10 +40,16 @@ def load_journeys(
         report = Report(str(directory))
         report.add("J001", Place(1, 1), "there is no such folder", "start Winback in your project")
         return JourneySet({}, report.diagnostics())
-    files = sorted(
-        f for f in directory.iterdir() if f.suffix in (".yaml", ".yml") and f.name[0] != "."
+    return load_files(journey_files(directory), policy=policy, templates=templates)
+
+
+def journey_files(directory: Path) -> list[Path]:
+    """Where the journeys of a folder are: every ``*.yaml`` and ``*.yml`` that is not hidden."""
+    return sorted(
+        file
+        for file in directory.iterdir()
+        if file.suffix in (".yaml", ".yml") and not file.name.startswith(".")
     )
-    return load_files(files, policy=policy, templates=templates)
 
 
 def load_files(

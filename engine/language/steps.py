@@ -163,7 +163,7 @@ def _split(context: Context, fields: Fields, path: str, following: str | None) -
             flow = compile_steps(context, share.steps, place, following)
         goes_on = goes_on or flow.goes_on
         arms.append(Arm(flow.start, weight=share.percent or 0, name=share.name))
-    if all(share.percent is not None for share in shares):
+    if not isinstance(node, Scalar) and all(share.percent is not None for share in shares):
         _check_sum(context.report, node, shares)
     return Split(path, following, tuple(arms)), goes_on or not arms
 

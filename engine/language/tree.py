@@ -151,11 +151,13 @@ def parse(content: bytes | str, report: Report) -> Tree | None:
         return None
     builder = _Builder(text, report)
     try:
-        for event in YAML(typ="rt", pure=True).parse(text):
+        for event in YAML(typ="safe", pure=True).parse(text):
             if not builder.take(event):
                 return None
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        # A quote that is never closed is found at the end of the file: say where it opens.
+        at_end = "end of stream" in str(error.problem)
+        mark = (error.context_mark if at_end else None) or error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
         report.add("J001", place, _reason(error), _advice(text, place))
         return None
@@ -192,7 +194,8 @@ def _decode(content: bytes | str, report: Report) -> str | None:
 
 
 def _reason(error: MarkedYAMLError) -> str:
-    problem = str(error.problem or error.context or "not YAML").replace("<stream end>", "the end")
+    problem = str(error.problem or error.context or "not YAML")
+    problem = problem.replace("<stream end>", "the end").replace("end of stream", "end of the file")
     return f"not YAML: {short(problem)}"
 
 
@@ -206,6 +209,10 @@ def _advice(text: str, place: Place) -> str:
     if line.count(": ") > 1 and "{" not in line:
         return "put a value that holds ': ' in quotes"
     return "look at the indentation and quotes here and in the line above"
+
+
+def _tag(name: str) -> str:
+    return short(name.replace("tag:yaml.org,2002:", "!!"))
 
 
 class _Builder:
@@ -236,7 +243,7 @@ class _Builder:
             return self._refuse(
                 "J003",
                 place,
-                f"tags ({short(str(tag))}) are not used here",
+                f"tags ({_tag(str(tag))}) are not used here",
                 "delete the tag, or quote the text",
             )
         elif isinstance(event, SequenceStartEvent | MappingStartEvent):
@@ -266,8 +273,14 @@ class _Builder:
             return True
         key = self._keys[-1]
         if key is not None:
+            if isinstance(node, Scalar) and node.plain and not node.text:
+                node.place = key.place  # the parser finds "nothing" only where the next line is
             holder.entries.append(Entry(key, node))
             self._keys[-1] = None
+        elif isinstance(node, Scalar) and node.plain and node.text == "<<":
+            return self._refuse(
+                "J003", node.place, "merge keys (<<) are not used here", "write it out"
+            )
         elif isinstance(node, Scalar):
             self._keys[-1] = node
         else:

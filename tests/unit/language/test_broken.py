@@ -1,0 +1,46 @@
+"""Every file under broken/ is one mistake. Its last lines say what lint must answer:
+``#! line:column severity code message — hint``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.language import CODES, load_journey
+from engine.language.context import DEFAULT_TOPICS
+from engine.model.policy import Policy
+
+HERE = Path(__file__).parent
+FILES = sorted((HERE / "broken").glob("*.yaml"))
+POLICY = Policy(topics=DEFAULT_TOPICS)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_exactly_these_findings(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(HERE)
+    text = file.read_text(encoding="utf-8")
+    expected = [line[3:] for line in text.splitlines() if line.startswith("#! ")]
+    journey, found = load_journey(
+        file.relative_to(HERE), policy=POLICY, templates=Path("templates")
+    )
+    assert [str(finding) for finding in found] == [
+        f"broken/{file.name}:{line}" for line in expected
+    ]
+    assert expected, "a file in broken/ has something wrong with it"
+    assert (journey is None) == any(finding.severity == "error" for finding in found)
+
+
+def test_every_code_is_shown_by_a_file() -> None:
+    shown = {
+        line.split()[3] for file in FILES for line in file.read_text().splitlines() if "#! " in line
+    }
+    assert set(CODES) - shown == {"J020"}, "J020 needs two files: see test_language_journeys.py"
+
+
+def test_every_code_is_explained_in_whole_sentences() -> None:
+    for name, code in CODES.items():
+        assert code.explanation.endswith((".", "}.", "'.")), name
+        assert code.title and not code.title.endswith("."), name
+        assert len(code.explanation) > 30, name
+        assert code.severity == ("error" if name < "J050" else "warning")
