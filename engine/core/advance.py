@@ -7,7 +7,6 @@ every step passed, keyed by the step's path in the YAML.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +14,7 @@ import msgspec
 
 from engine.core.conditions import ConditionError, holds
 from engine.core.decision import AudienceChange, Outcome
+from engine.core.facts_view import Facts
 from engine.core.ids import derive, percentile
 from engine.core.shopper import Shopper
 from engine.model.enrollment import Enrollment
@@ -41,7 +41,7 @@ def walk(
     run: Enrollment,
     at: str | None,
     shopper: Shopper,
-    facts: Mapping[str, Any],
+    facts: Facts,
     now: datetime,
     late: timedelta = _ZERO,
 ) -> Enrollment:
@@ -163,7 +163,7 @@ def _send(
 
 
 def _branch(
-    run: Enrollment, step: Branch, facts: Mapping[str, Any], outcome: Outcome, now: datetime
+    run: Enrollment, step: Branch, facts: Facts, outcome: Outcome, now: datetime
 ) -> str | None:
     for number, arm in enumerate(step.arms):
         if arm.condition is None:
@@ -188,9 +188,7 @@ def _arm(step: Split, place: float) -> Arm:
     return step.arms[-1]
 
 
-def _update(
-    run: Enrollment, step: Update, shopper: Shopper, facts: Mapping[str, Any], now: datetime
-) -> None:
+def _update(run: Enrollment, step: Update, shopper: Shopper, facts: Facts, now: datetime) -> None:
     changes: dict[str, Any] = {}
     for trait, value in step.changes:
         if not isinstance(value, Condition):
@@ -205,6 +203,7 @@ def _update(
         shopper.profile, traits={**shopper.profile.traits, **changes}
     )
     shopper.profile_changed = True
+    facts.profile_changed()
 
 
 def _audience(run: Enrollment, step: AudienceStep, outcome: Outcome, now: datetime) -> Enrollment:

@@ -37,6 +37,10 @@ class Facts(dict[str, Any]):
         self._properties = properties
         self._trigger = trigger
 
+    def profile_changed(self) -> None:
+        """Look at the profile anew: a step has changed it."""
+        self.pop("profile", None)
+
     def __missing__(self, name: str) -> Any:
         value: Any
         if name == "event":
