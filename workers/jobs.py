@@ -96,7 +96,7 @@ def look_again(name: str) -> None:
     """After a job has let go of its name: work that came while it ended, and whose hint was
     refused because the name was still taken, gets a new job."""
     at = bench()
-    kind, _, number = name.partition(":")
+    kind, _, number = name.partition("-")
     with at.shell.database.connection() as connection:
         now = at.shell.clock.now()
         if kind == "drain" and int(number) in lanes_store.with_work(connection):

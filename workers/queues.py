@@ -29,20 +29,20 @@ def connect(url: str) -> Redis:
 
 
 class WorkQueue:
-    """The queue of jobs, each known by a name such as ``drain:17`` and there at most once."""
+    """The queue of jobs, each known by a name such as ``drain-17`` and there at most once."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self.queue = Queue(NAME, connection=redis, serializer=JSONSerializer)
 
     def drain(self, lane: int) -> None:
-        self._put(f"drain:{lane}", "workers.jobs.drain", lane, front=True)
+        self._put(f"drain-{lane}", "workers.jobs.drain", lane, front=True)
 
     def wake(self) -> None:
         self._put("wake", "workers.jobs.wake")
 
     def deliver(self, shard: int) -> None:
-        self._put(f"deliver:{shard}", "workers.jobs.deliver", shard)
+        self._put(f"deliver-{shard}", "workers.jobs.deliver", shard)
 
     def sync(self) -> None:
         self._put("sync", "workers.jobs.sync")

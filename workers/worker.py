@@ -45,7 +45,7 @@ def main() -> int:
             connection=at.queue.redis,
             serializer=JSONSerializer,
             name=f"winback-{os.uname().nodename}-{os.getpid()}-{time.time_ns()}",
-            default_worker_ttl=60,
+            worker_ttl=60,
         )
         try:
             worker.work(logging_level="WARNING", with_scheduler=False)

@@ -86,8 +86,9 @@ class Shelf:
             journeys_store.keep(
                 connection, [(j.name, j.version, j.source) for j in journeys], self._clock.now()
             )
-        self._policy = policy
-        self._book = open_book(journeys, _older(kept), currency=policy.shop.currency)
+        if not any(finding.severity == "error" for finding in findings):
+            self._policy = policy  # else the last good one: a mistyped cap must not disappear
+        self._book = open_book(journeys, _older(kept), currency=self._policy.shop.currency)
 
 
 def _older(kept: list[tuple[str, str, str]]) -> dict[tuple[str, str], Journey]:

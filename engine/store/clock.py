@@ -23,6 +23,14 @@ def hold_lease(connection: Connection, name: str, holder: str, seconds: float) -
     return row is not None
 
 
+def holds_lease(connection: Connection, name: str, holder: str) -> bool:
+    row = connection.execute(
+        "select 1 from lease where name = %s and holder = %s and until > clock_timestamp()",
+        [name, holder],
+    ).fetchone()
+    return row is not None
+
+
 def give_up_lease(connection: Connection, name: str, holder: str) -> None:
     """Let the next clock begin at once instead of after the lease."""
     connection.execute("delete from lease where name = %s and holder = %s", [name, holder])
@@ -31,12 +39,5 @@ def give_up_lease(connection: Connection, name: str, holder: str) -> None:
 def timers_due(connection: Connection, now: datetime) -> bool:
     row = connection.execute(
         "select 1 from enrollment where status = 'active' and wake_at <= %s limit 1", [now]
-    ).fetchone()
-    return row is not None
-
-
-def audiences_due(connection: Connection) -> bool:
-    row = connection.execute(
-        "select 1 from audience_member where wanted <> listed limit 1"
     ).fetchone()
     return row is not None
