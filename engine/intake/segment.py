@@ -104,8 +104,12 @@ def parse_event(body: bytes, kind: EventKind, received_at: datetime, region: str
 
 def read_recorded(line: bytes, received_at: datetime, region: str) -> Event:
     """Read one event of a recording (its ``type`` says the kind). The collector's limit on size
-    does not apply: what was recorded was taken once. Raises ``ValueError`` with the reason."""
+    does not apply: what was recorded was taken once. Nor is the sender's clock corrected, for
+    ``timestamp`` of a recording is so already. Raises ``ValueError`` with the reason."""
     item = wire.decode_item(wire.clean(line))
+    item.sentAt = None
+    if item.timestamp is not None:
+        item.originalTimestamp = None
     return _event(item, _kind(item), _Frame(received_at, region))
 
 

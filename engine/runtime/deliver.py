@@ -84,6 +84,17 @@ class Deliverer:
             while flying:
                 self._land(flying, done)
 
+    def hand_over(self, candidates: list[Candidate]) -> Delivered:
+        """Take these messages, and no others, through the gate to their providers."""
+        done = Delivered(seen=len(candidates))
+        ready = list(self._rendered(candidates, done, self.shell.clock.now()))
+        flying: set[Future[_Attempt]] = set()
+        for start in range(0, len(ready), self.threads):
+            self._launch(ready[start : start + self.threads], flying, done)
+            while flying:
+                self._land(flying, done)
+        return done
+
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown()
@@ -183,7 +194,7 @@ class Deliverer:
         is an outcome that must be recorded."""
         message = candidate.message
         channel = self.shell.channels[message.channel]
-        handed = self.shell.clock.now()
+        handed = self.shell.at(message.due_at)
         status, outcome, reason, reference = "sent", "accepted", "", ""
         due: datetime | None = None
         suppress = False
@@ -211,7 +222,7 @@ class Deliverer:
             reason,
             due,
             handed,
-            self.shell.clock.now(),
+            self.shell.at(message.due_at),
             channel.name,
             reference,
         )

@@ -136,7 +136,7 @@ def _work(shell: Shell, connection: Connection, batch: _Batch, now: datetime) ->
         events = sorted(mine.get(id, ()), key=lambda event: event.order_key)
         try:
             for event in events:
-                on_event(book, shopper, event, now, starts[event.id])
+                on_event(book, shopper, event, None if shell.exact else now, starts[event.id])
         except Exception as error:
             # One shopper's bad luck is kept aside with its reason; the others go on.
             log.exception("profile %d: %d events set aside", id, len(events))

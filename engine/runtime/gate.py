@@ -44,7 +44,10 @@ def claim(shell: Shell, candidates: list[Candidate]) -> dict[str, int]:
         if not go:
             return {}
         return messages_store.claim(
-            connection, [c.message.profile_id for c in go], [c.message.id for c in go], now
+            connection,
+            [c.message.profile_id for c in go],
+            [c.message.id for c in go],
+            None if shell.exact else now,
         )
 
 
@@ -62,11 +65,14 @@ def _judge(
     consents = profiles_store.consents(connection, ids)
     blocked = messages_store.suppressed(connection, list(filter(None, map(address, candidates))))
     uncapped = [name for name, topic in policy.topics.items() if topic.consent == "none"]
-    sent = _sent(connection, policy, ids, uncapped, now)
+    earliest = min(c.message.due_at for c in candidates) if shell.exact else now
+    sent = _sent(connection, policy, ids, uncapped, earliest)
     go: list[Candidate] = []
     refused: list[Refusal] = []
     for candidate in sorted(candidates, key=lambda c: (c.message.due_at, c.message.id)):
         message = candidate.message
+        if shell.exact:
+            now = message.due_at
         why = blocked.get((address(candidate), message.channel), "")
         history = sent.setdefault(message.profile_id, [])
         verdict = judge(

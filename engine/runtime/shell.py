@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from engine.clock import Clock
 from engine.core.book import JourneyBook
@@ -30,6 +30,12 @@ class Shell:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     #: leave out consent, caps, quiet hours (``replay --bare``)
     bare: bool = False
+    #: event-time replay: timers and messages are judged at their own time, whatever the clock says
+    exact: bool = False
+
+    def at(self, due: datetime) -> datetime:
+        """The time by which something that is due at ``due`` is judged."""
+        return due if self.exact else self.clock.now()
 
     def real(self, seconds: float) -> timedelta:
         """``seconds`` of real time, on this clock."""

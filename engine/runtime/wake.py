@@ -8,8 +8,9 @@ it fires the timer in its right place.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from engine.core.react import on_timers
 from engine.runtime import load, save
@@ -34,11 +35,15 @@ class Woken:
     due: int = 0
 
 
-def wake(shell: Shell, limit: int = 1000) -> Woken:
-    """Fire up to ``limit`` timers that have run out, longest overdue first."""
+def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None = None) -> Woken:
+    """Fire up to ``limit`` timers that have run out, longest overdue first.
+
+    ``until``: event-time replay names the profiles, and for each the time up to which its timers
+    have run out.
+    """
     now = shell.clock.now()
     with shell.database.connection() as connection:
-        candidates = runs_store.due(connection, now, limit)
+        candidates = runs_store.due(connection, now, limit) if until is None else list(until)
         if not candidates:
             return Woken()
         profiles = profiles_store.lock_free(connection, candidates)
@@ -48,13 +53,15 @@ def wake(shell: Shell, limit: int = 1000) -> Woken:
         if not profiles:
             return Woken(held=len(held))
         book = shell.book()
-        shoppers = load.shoppers(connection, book, profiles, {}, now)
+        earliest = now if until is None else runs_store.next_due(connection, candidates) or now
+        shoppers = load.shoppers(connection, book, profiles, {}, earliest)
         done = Woken(len(profiles), len(held))
         worked = []
         stuck: list[tuple[int, str]] = []
         for id, shopper in shoppers.items():
             try:
-                on_timers(book, shopper, now + _TICK, now)
+                before = (now if until is None else until[id]) + _TICK
+                on_timers(book, shopper, before, None if shell.exact else now)
                 worked.append(shopper)
             except Exception as error:
                 log.exception("profile %d: its timers stand still", id)

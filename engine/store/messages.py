@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 from engine.model.message import Message
 from engine.model.profile import Profile
@@ -12,7 +12,7 @@ from engine.store.database import Connection, texts, to_json
 from engine.store.database import ids as array
 from engine.store.profiles import PROFILE_COLUMNS, profile_of
 
-_COLUMNS = (
+_COLUMNS: LiteralString = (
     "m.id::text, m.enrollment_id::text, m.profile_id, m.journey, m.version, m.step, m.channel,"
     " m.template, m.topic, m.event_id, m.created_at, m.due_at, m.expires_at, m.on_unknown,"
     " m.offer, m.status, m.attempts, m.reason"
@@ -78,12 +78,6 @@ def due_shards(connection: Connection, now: datetime, shards: int) -> list[int]:
     return [int(row[0]) for row in rows]
 
 
-def next_due(connection: Connection) -> datetime | None:
-    """When the next message may go."""
-    row = connection.execute("select min(due_at) from message where status = 'due'").fetchone()
-    return row[0] if row else None
-
-
 class Candidate(NamedTuple):
     """A message that is due, with what its template will say it about."""
 
@@ -93,23 +87,57 @@ class Candidate(NamedTuple):
     key: str
 
 
+_CANDIDATES: LiteralString = f"""
+        select {_COLUMNS}, e.properties, r.key, {PROFILE_COLUMNS}
+          from message m
+          join profile p on p.id = m.profile_id
+          join enrollment r on r.profile_id = m.profile_id and r.id = m.enrollment_id
+          left join event e on e.id = m.event_id"""
+
+
 def candidates(
     connection: Connection, now: datetime, limit: int, shard: int = 0, shards: int = 1
 ) -> list[Candidate]:
     """Messages that are due, oldest first; nothing is claimed yet."""
     rows = connection.execute(
         f"""
-        select {_COLUMNS}, e.properties, r.key, {PROFILE_COLUMNS}
-          from message m
-          join profile p on p.id = m.profile_id
-          join enrollment r on r.profile_id = m.profile_id and r.id = m.enrollment_id
-          left join event e on e.id = m.event_id
+        {_CANDIDATES}
          where m.status = 'due' and m.due_at <= %s and m.profile_id %% %s = %s
          order by m.due_at limit %s
         """,
         [now, shards, shard, limit],
     )
-    return [Candidate(Message(*r[:18]), profile_of(r[20:]), r[18] or {}, r[19]) for r in rows]
+    return list(map(_candidate, rows))
+
+
+def first_due(connection: Connection, until: Mapping[int, datetime] | datetime) -> list[Candidate]:
+    """For event-time replay: of each shopper what is due first by ``until`` (each by their own
+    where there is one for each), and all that is due at that very moment."""
+    if isinstance(until, datetime):
+        due: LiteralString = "select profile_id, due_at, id from message where status = 'due'"
+        due += " and due_at <= %(until)s"
+        parameters: dict[str, Any] = {"until": until}
+    else:
+        due = """
+            select d.profile_id, d.due_at, d.id
+              from unnest(%(profiles)s::bigint[], %(until)s::timestamptz[]) as t(profile_id, until)
+              join message d using (profile_id)
+             where d.status = 'due' and d.due_at <= t.until"""
+        parameters = {"profiles": array(until), "until": list(until.values())}
+    rows = connection.execute(
+        f"""
+        {_CANDIDATES}
+          join (select *, rank() over (partition by profile_id order by due_at) as place
+                  from ({due}) due) f on f.profile_id = m.profile_id and f.id = m.id
+         where f.place = 1 order by m.due_at, m.id
+        """,
+        parameters,
+    )
+    return list(map(_candidate, rows))
+
+
+def _candidate(row: tuple[Any, ...]) -> Candidate:
+    return Candidate(Message(*row[:18]), profile_of(row[20:]), row[18] or {}, row[19])
 
 
 def lock_due(connection: Connection, profiles: list[int], ids: list[str]) -> set[str]:
@@ -155,9 +183,10 @@ def suppressed(connection: Connection, addresses: list[str]) -> dict[tuple[str, 
 
 
 def claim(
-    connection: Connection, profiles: list[int], ids: list[str], now: datetime
+    connection: Connection, profiles: list[int], ids: list[str], now: datetime | None
 ) -> dict[str, int]:
-    """Claim messages for one attempt each; gives id -> attempt number.
+    """Claim messages for one attempt each; gives id -> attempt number. ``now`` None (event-time
+    replay): each is claimed at the time it is due.
 
     ``gate_snapshot`` is what this transaction could see: the audit holds it against the
     transactions that accepted stop events, which no clock could settle (P3).
@@ -165,14 +194,14 @@ def claim(
     rows = connection.execute(
         """
         with claimed as (
-            update message set status = 'claimed', claimed_at = %(now)s,
+            update message set status = 'claimed', claimed_at = coalesce(%(now)s::timestamptz, due_at),
                    attempts = attempts + 1, gate_snapshot = pg_current_snapshot(), reason = ''
              where profile_id = any(%(profiles)s::bigint[]) and id = any(%(ids)s::uuid[])
                and status = 'due'
-            returning profile_id, id, attempts),
+            returning profile_id, id, attempts, claimed_at),
         noted as (
             insert into delivery (profile_id, message_id, attempt, handed_at)
-            select profile_id, id, attempts, %(now)s from claimed)
+            select profile_id, id, attempts, claimed_at from claimed)
         select id::text, attempts from claimed
         """,
         {"now": now, "profiles": array(profiles), "ids": array(ids)},

@@ -88,12 +88,36 @@ def due(connection: Connection, now: datetime, limit: int) -> list[int]:
     return list(dict.fromkeys(int(row[0]) for row in rows))
 
 
-def next_due(connection: Connection) -> datetime | None:
-    """When the next timer runs out."""
+def next_due(connection: Connection, profiles: list[int]) -> datetime | None:
+    """When the next timer of ``profiles`` runs out."""
     row = connection.execute(
-        "select min(wake_at) from enrollment where status = 'active' and wake_at is not null"
+        """
+        select min(wake_at) from enrollment
+         where live and status = 'active' and profile_id = any(%s::bigint[])
+        """,
+        [ids(profiles)],
     ).fetchone()
     return row[0] if row else None
+
+
+def due_by(connection: Connection, until: Mapping[int, datetime] | datetime) -> list[int]:
+    """Profiles with a timer that has run out by ``until``, each by its own where there is one
+    for each."""
+    if isinstance(until, datetime):
+        rows = connection.execute(
+            "select distinct profile_id from enrollment where status = 'active' and wake_at <= %s",
+            [until],
+        )
+    else:
+        rows = connection.execute(
+            """
+            select distinct t.id from unnest(%s::bigint[], %s::timestamptz[]) as t(id, until)
+              join enrollment e on e.profile_id = t.id
+             where e.live and e.status = 'active' and e.wake_at <= t.until
+            """,
+            [ids(until), list(until.values())],
+        )
+    return [int(row[0]) for row in rows]
 
 
 def insert(connection: Connection, runs: list[Enrollment], traces: Mapping[str, Any]) -> None:
