@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 
 import click
@@ -93,13 +92,16 @@ def _shown(path: Path) -> Path:
 
 def _print(found: Iterable[Diagnostic], files: int, count: Counter[str]) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
+    sources: dict[str, list[str]] = {}
     for finding in found:
+        if finding.file not in sources:
+            sources[finding.file] = _lines(finding.file)
         line = Text(f"{finding.file}:{finding.line}:{finding.column} ")
         line.append(finding.severity, _COLOURS[finding.severity])
         line.append(f" {finding.code} ", "bold")
         line.append(finding.message + (f" — {finding.hint}" if finding.hint else ""))
         console.print(line)
-        _print_source(console, finding)
+        _print_source(console, finding, sources[finding.file])
     errors, warnings = count["error"], count["warning"]
     summary = f"{_many(files, 'journey')}: {_many(errors, 'error')}, {_many(warnings, 'warning')}"
     console.print(summary, style="red" if errors else "yellow" if warnings else "green")
@@ -107,8 +109,7 @@ def _print(found: Iterable[Diagnostic], files: int, count: Counter[str]) -> None
         console.print("Each code is explained by: winback lint --explain CODE", style="dim")
 
 
-def _print_source(console: Console, finding: Diagnostic) -> None:
-    lines = _lines(finding.file)
+def _print_source(console: Console, finding: Diagnostic, lines: list[str]) -> None:
     if not 0 < finding.line <= len(lines):
         return
     written = "".join(c if c.isprintable() else " " for c in lines[finding.line - 1])
@@ -119,7 +120,6 @@ def _print_source(console: Console, finding: Diagnostic) -> None:
     console.print(Text("      │ ", "dim") + Text(" " * indent + "^", _COLOURS[finding.severity]))
 
 
-@lru_cache(maxsize=8)
 def _lines(file: str) -> list[str]:
     try:
         return Path(file).read_bytes().decode("utf-8-sig", "replace").splitlines()

@@ -53,11 +53,11 @@ def _unit(word: str, text: str) -> timedelta:
     name = word.lower().removesuffix("s")
     if name in _UNITS:
         return _UNITS[name]
-    if name in _INSTEAD:
+    near = get_close_matches(name, (*_UNITS, *_INSTEAD), n=1, cutoff=0.7)
+    if near and near[0] in _INSTEAD:
         raise DurationError(
-            f"'{text}': a {name} has no fixed length", f"say '{_INSTEAD[name]}' instead"
+            f"'{text}': a {near[0]} has no fixed length", f"say '{_INSTEAD[near[0]]}' instead"
         )
-    near = get_close_matches(name, _UNITS, n=1, cutoff=0.7)
     raise DurationError(
         f"'{text}': unknown unit '{word}'", f"did you mean '{near[0]}s'?" if near else _EXAMPLE
     )

@@ -187,7 +187,7 @@ def _decode(content: bytes | str, report: Report) -> str | None:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = content[: error.start].decode("utf-8-sig", "replace")
+        before = bytes(error.object[: error.start]).decode("utf-8", "replace")
         place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
         report.add("J001", place, "this is not UTF-8", "save the file with the encoding UTF-8")
         return None
