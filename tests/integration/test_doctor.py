@@ -1,0 +1,148 @@
+"""``winback doctor``: what it finds missing, what it says mends it, and that it touches nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from engine.cli import _checks
+from engine.cli._checks import Check, examine
+from engine.cli.main import group
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """The shipped project, with a config of its own."""
+    for name in ("journeys", "templates"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "config").mkdir()
+    return tmp_path
+
+
+def configure(shop: Path, providers: str) -> None:
+    (shop / "config" / "winback.yaml").write_text(f"providers: {providers}\n")
+
+
+def found(shop: Path, **env: str) -> dict[str, Check]:
+    return {check.name: check for check in examine({"PATH": "/usr/bin", **env}, shop)}
+
+
+def findings(shop: Path, **env: str) -> set[str]:
+    return {name for name, check in found(shop, **env).items() if check.state == "finding"}
+
+
+def test_a_fresh_start_lacks_only_the_write_key(shop: Path) -> None:
+    assert findings(shop) == {"write key"}
+    assert findings(shop, WINBACK_WRITE_KEY="k") == set()
+    assert not (shop / "var").exists()
+
+
+def test_every_finding_says_what_mends_it(tmp_path: Path) -> None:
+    checks = found(
+        tmp_path,
+        DATABASE_URL="postgresql://shop:opensesame@127.0.0.1:1/shop",
+        REDIS_URL="redis://:opensesame@127.0.0.1:1",
+    )
+    missing = [check for check in checks.values() if check.state == "finding"]
+    assert {check.name for check in missing} == {
+        "postgresql",
+        "redis",
+        "write key",
+        "journeys",
+        "templates",
+    }
+    assert all(check.mend for check in missing)
+    assert "refused" in checks["postgresql"].says
+    assert "opensesame" not in repr(checks)
+
+
+def test_services_of_ones_own_are_reached(shop: Path, database_url: str, redis_url: str) -> None:
+    checks = found(shop, DATABASE_URL=database_url, REDIS_URL=redis_url)
+    assert checks["postgresql"].says.startswith("yours, ")
+    assert checks["redis"].says == "yours"
+    # Several machines may share these, and each would make a secret of its own.
+    assert checks["secret"].state == "note"
+    assert "WINBACK_SECRET" in checks["secret"].mend
+    same = found(shop, DATABASE_URL=database_url, WINBACK_SECRET="s" * 32)
+    assert same["secret"].state == "ok"
+
+
+def test_a_wrong_setting_is_the_first_thing_to_mend(shop: Path) -> None:
+    checks = list(examine({"WINBACK_PORT": "eighty"}, shop))
+    assert checks[-1].name == "settings"
+    assert "WINBACK_PORT" in checks[-1].says
+
+
+@pytest.mark.parametrize(
+    ("providers", "env", "lacks"),
+    [
+        ("{email: sendgrid}", {}, "SENDGRID_API_KEY"),
+        ("{email: sendgrid}", {"SENDGRID_API_KEY": "k"}, "SENDGRID_WEBHOOK_PUBLIC_KEY"),
+        ("{sms: twilio}", {}, "TWILIO_ACCOUNT_SID"),
+        ("{email: smtp}", {}, "WINBACK_SMTP_URL"),
+    ],
+)
+def test_the_keys_of_the_chosen_providers(
+    shop: Path, providers: str, env: dict[str, str], lacks: str
+) -> None:
+    configure(shop, providers)
+    checks = found(shop, **env)
+    channel = checks["channel " + providers[1:].partition(":")[0]]
+    assert channel.state == "finding"
+    assert lacks in channel.says + channel.mend
+    # Whoever writes to real shoppers needs links that they can open.
+    assert checks["public url"].state == "finding"
+
+
+def test_a_provider_with_all_it_needs(shop: Path) -> None:
+    configure(shop, "{email: smtp}")
+    env = {
+        "WINBACK_SMTP_URL": "smtp://mail.example:2525",
+        "WINBACK_PUBLIC_URL": "https://shop.example",
+    }
+    checks = found(shop, **env)
+    assert checks["channel email"] == Check("channel email", "ok", "smtp")
+    assert checks["public url"].state == "ok"
+
+
+def test_a_broken_config_sends_one_to_lint(shop: Path) -> None:
+    (shop / "config" / "winback.yaml").write_text("caps: [\n")
+    check = found(shop)["config/winback.yaml"]
+    assert (check.state, check.mend) == ("finding", "winback lint")
+
+
+def test_fakeredis_and_no_browser_are_worth_a_note(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_checks, "find_program", lambda: None)
+    monkeypatch.setenv("PATH", str(shop))
+    checks = found(shop)
+    assert (checks["redis"].state, checks["browser"].state) == ("note", "note")
+    assert checks["redis"].mend == "apt-get install redis-server"
+
+
+def test_a_home_in_the_way_is_found(shop: Path) -> None:
+    (shop / "var").write_text("a file")
+    assert "state" in findings(shop)
+
+
+def test_for_people_and_for_programs(shop: Path) -> None:
+    run = CliRunner(env={"WINBACK_WRITE_KEY": None})
+    told = run.invoke(group, ["--project-dir", str(shop), "doctor"], standalone_mode=False)
+    assert told.return_value == 1
+    assert "MISSING" in told.output and "mend: export WINBACK_WRITE_KEY" in told.output
+    told = run.invoke(
+        group,
+        ["--project-dir", str(shop), "doctor", "--json"],
+        standalone_mode=False,
+        env={"WINBACK_WRITE_KEY": "k"},
+    )
+    assert told.return_value == 0
+    report = json.loads(told.output)
+    assert report["findings"] == 0
+    assert {"name", "state", "says", "mend"} == set(report["checks"][0])
