@@ -1,4 +1,4 @@
-"""The clock: each second it asks PostgreSQL where there is work, and puts a job on the queue.
+"""The clock: twice a second it asks PostgreSQL where there is work, and puts a job on the queue.
 
 Due times live in PostgreSQL, never here: a clock that dies forgets nothing. Several may run;
 the one that holds the lease ticks.
@@ -28,9 +28,9 @@ from workers.queues import WorkQueue
 
 log = logging.getLogger("winback.clock")
 
-#: Seconds between ticks, seconds a lease lasts, and seconds after which a claimed message's
-#: worker is taken for dead (no provider call may last that long).
-TICK = 1.0
+#: Seconds between ticks (a timer is late by half of one on average), seconds a lease lasts, and
+#: seconds after which a claimed message's worker is taken for dead (no call lasts that long).
+TICK = 0.5
 LEASE = 5.0
 ABANDONED = 120.0
 #: Seconds between two looks at the audiences: a change rewrites its whole list, 25 µs a member.
@@ -38,7 +38,7 @@ AUDIENCES = 5.0
 
 
 class Ticker:
-    """One tick a second, by whoever holds the lease."""
+    """Ticks, while this process holds the lease."""
 
     def __init__(self, shell: Shell, queue: WorkQueue) -> None:
         self.shell = shell

@@ -63,7 +63,34 @@ class _Batch:
 
 def drain(shell: Shell, lane: int, limit: int = 1000) -> Drained:
     """Work up to ``limit`` events of ``lane``. Raises what the database raises when it is away;
-    nothing is lost then, the rows are still in the inbox."""
+    nothing is lost then, the rows are still in the inbox.
+
+    A batch that fails for any other reason is worked in smaller parts, down to the one event
+    that does not go through: that one is set aside, so it cannot hold up its lane.
+    """
+    try:
+        return _drain_or_start_again(shell, lane, limit)
+    except Unavailable:
+        raise
+    except Exception as error:
+        if limit > 1:
+            log.exception("lane %d: a batch failed, trying it in parts", lane)
+            return drain(shell, lane, limit // 10 or 1)
+        return _set_aside_first(shell, lane, f"{type(error).__name__}: {error}")
+
+
+def _set_aside_first(shell: Shell, lane: int, reason: str) -> Drained:
+    with shell.database.connection() as connection:
+        if not lanes_store.lock(connection, lane):
+            return Drained()
+        rows = lanes_store.take(connection, lane, 1)
+        now = shell.clock.now()
+        lanes_store.reject(connection, "drain", [(row.body, reason) for row in rows], now)
+        lanes_store.count(connection, f"lane:{lane}", {"taken": len(rows), "refused": len(rows)})
+    return Drained(taken=len(rows), refused=len(rows))
+
+
+def _drain_or_start_again(shell: Shell, lane: int, limit: int) -> Drained:
     for attempt in range(_TRIES):
         try:
             with shell.database.connection() as connection:

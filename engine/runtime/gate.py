@@ -36,6 +36,8 @@ def claim(shell: Shell, candidates: list[Candidate]) -> dict[str, int]:
         ids = list(free)
         standing = messages_store.lock_due(connection, ids, [c.message.id for c in mine])
         mine = [c for c in mine if c.message.id in standing]
+        if not mine:
+            return {}
         go, refused = _judge(connection, shell, mine, now)
         if refused:
             messages_store.refuse(connection, refused, now)
