@@ -54,3 +54,12 @@ def assign(connection: Connection, new: dict[str, int], moved: dict[str, int]) -
         [texts(new), ids(new.values())],
     )
     return done.rowcount == len(new)
+
+
+def owners(connection: Connection, identifiers: Iterable[str]) -> dict[str, int]:
+    """Identifier -> profile, for those of ``identifiers`` that are known."""
+    rows = connection.execute(
+        "select identifier, profile_id from identity where identifier = any(%s::text[])",
+        [texts(identifiers)],
+    )
+    return {str(identifier): int(profile) for identifier, profile in rows}
