@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
-import redis
-
-from engine import bootstrap
-from engine.channels import open_channel
-from engine.embedded.postgres import find_binaries
-from engine.embedded.redis import find_program
-from engine.errors import ConfigError, WinbackError
-from engine.language import journey_files, load_policy
-from engine.model.policy import Policy
+from engine.errors import ConfigError
 from engine.settings import Settings
-from engine.store.database import Database, wait_until_ready
 
 OLDEST_PYTHON = (3, 11)
-OLDEST_POSTGRES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +34,10 @@ class Check:
 def examine(env: Mapping[str, str], project_dir: Path | None) -> Iterator[Check]:
     """All checks, in the order in which a person would mend what they find. Changes nothing."""
     yield _python()
-    yield _packages()
+    packages = _packages()
+    yield packages
+    if packages.state == "finding":
+        return
     try:
         # With a stand-in where there is no secret yet: to look is not to make one.
         settings = Settings.from_environment(
@@ -57,20 +47,10 @@ def examine(env: Mapping[str, str], project_dir: Path | None) -> Iterator[Check]
         yield Check("settings", "finding", str(error), "correct the variable, then run this again")
         return
     yield _home(settings)
-    yield _postgres(settings)
-    yield _redis(settings)
-    yield _write_key(settings)
-    yield _secret(settings, env)
-    policy, diagnostics = load_policy(settings.project_dir / "config" / "winback.yaml")
-    errors = [found for found in diagnostics if found.severity == "error"]
-    if errors:
-        yield Check("config/winback.yaml", "finding", errors[0].message, "winback lint")
-    else:
-        yield Check("config/winback.yaml", "ok", policy.shop.name)
-    yield from _content(settings)
-    yield from _channels(settings, policy)
-    yield _public_url(settings, policy)
-    yield _browser()
+    # Loaded only now: without its packages Winback cannot look further.
+    from engine.cli import _services
+
+    yield from _services.examine(settings, env)
 
 
 def _python() -> Check:
@@ -110,155 +90,3 @@ def _home(settings: Settings) -> Check:
             "export WINBACK_HOME=<a directory of your own>",
         )
     return Check("state", "ok", str(settings.home))
-
-
-def _postgres(settings: Settings) -> Check:
-    if settings.database_url is None:
-        try:
-            find_binaries()
-        except WinbackError as error:
-            return Check("postgresql", "finding", str(error), "export DATABASE_URL=postgresql://…")
-        if os.geteuid() == 0 and not shutil.which("useradd"):
-            return Check(
-                "postgresql",
-                "finding",
-                "the embedded one does not run as root, and there is no useradd",
-                "run Winback as an ordinary user, or export DATABASE_URL=postgresql://…",
-            )
-        return Check("postgresql", "ok", "embedded")
-    try:
-        # Asked first without the pool, which would wait and hide the reason.
-        wait_until_ready(settings.database_url, timeout=0)
-        with (
-            Database(settings.database_url, connections=1) as database,
-            database.connection() as connection,
-        ):
-            row = connection.execute("show server_version_num").fetchone()
-    except Exception as error:  # whatever keeps us out is the finding
-        return Check(
-            "postgresql",
-            "finding",
-            f"not reached: {_first_line(error)}",
-            "start it, correct DATABASE_URL, or unset it for the embedded one",
-        )
-    assert row is not None
-    major = int(row[0]) // 10000
-    if major < OLDEST_POSTGRES:
-        return Check(
-            "postgresql", "finding", f"{major} is too old", f"upgrade it to {OLDEST_POSTGRES}"
-        )
-    return Check("postgresql", "ok", f"yours, {major}")
-
-
-def _redis(settings: Settings) -> Check:
-    if settings.redis_url is None:
-        program = find_program()
-        if program is not None:
-            return Check("redis", "ok", f"embedded, {program.name}")
-        return Check(
-            "redis",
-            "note",
-            "fakeredis stands in: fine for a try, slow in earnest",
-            "apt-get install redis-server",
-        )
-    try:
-        with redis.Redis.from_url(
-            settings.redis_url, socket_connect_timeout=3, socket_timeout=3
-        ) as client:
-            client.ping()
-    except (redis.RedisError, OSError) as error:
-        return Check(
-            "redis",
-            "finding",
-            f"not reached: {_first_line(error)}",
-            "start it, correct REDIS_URL, or unset it for the embedded one",
-        )
-    return Check("redis", "ok", "yours")
-
-
-def _write_key(settings: Settings) -> Check:
-    if settings.write_key:
-        return Check("write key", "ok", "set")
-    return Check(
-        "write key",
-        "finding",
-        "none, so no storefront can send events",
-        "export WINBACK_WRITE_KEY=<a text of your own>",
-    )
-
-
-def _secret(settings: Settings, env: Mapping[str, str]) -> Check:
-    if env.get("WINBACK_SECRET"):
-        return Check("secret", "ok", "from the environment")
-    if settings.database_url is not None:
-        return Check(
-            "secret",
-            "note",
-            f"kept in {settings.home / 'secret'}: a second machine would make another, and the "
-            "links in mails would work on one of them only",
-            "export WINBACK_SECRET=<a long random text, the same everywhere>",
-        )
-    return Check("secret", "ok", f"kept in {settings.home / 'secret'}")
-
-
-def _content(settings: Settings) -> Iterator[Check]:
-    journeys = settings.project_dir / "journeys"
-    count = len(journey_files(journeys)) if journeys.is_dir() else 0
-    if count:
-        yield Check("journeys", "ok", f"{count} in {journeys}")
-    else:
-        yield Check("journeys", "finding", f"none in {journeys}", "winback --project-dir <shop> …")
-    templates = settings.project_dir / "templates"
-    if templates.is_dir():
-        yield Check("templates", "ok", str(templates))
-    else:
-        yield Check("templates", "finding", f"no {templates}", "winback --project-dir <shop> …")
-
-
-def _channels(settings: Settings, policy: Policy) -> Iterator[Check]:
-    for channel, provider in sorted((bootstrap.DEFAULT_PROVIDERS | dict(policy.providers)).items()):
-        name = f"channel {channel}"
-        if provider == "file":
-            yield Check(name, "note", "goes to the local mailbox, to nobody else")
-            continue
-        try:
-            open_channel(provider, settings, lambda: datetime.now(UTC))
-        except ConfigError as error:
-            yield Check(name, "finding", str(error), "export the variable that it names")
-            continue
-        if provider == "sendgrid" and not settings.sendgrid_webhook_public_key:
-            yield Check(
-                name,
-                "finding",
-                "bounces and complaints would not be believed: no key to check them with",
-                "export SENDGRID_WEBHOOK_PUBLIC_KEY=<from the event webhook's settings>",
-            )
-        else:
-            yield Check(name, "ok", provider)
-
-
-def _public_url(settings: Settings, policy: Policy) -> Check:
-    local = urlsplit(settings.public_url).hostname in ("127.0.0.1", "localhost", "::1")
-    real = any(provider != "file" for provider in policy.providers.values())
-    if local and real:
-        return Check(
-            "public url",
-            "finding",
-            f"links in mails would lead to {settings.public_url}, which shoppers cannot reach",
-            "export WINBACK_PUBLIC_URL=https://<where the world reaches this>",
-        )
-    return Check("public url", "ok", settings.public_url)
-
-
-def _browser() -> Check:
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        found = shutil.which(name)
-        if found:
-            return Check("browser", "ok", found)
-    return Check(
-        "browser", "note", "none; only the tests of the snippet use it", "apt-get install chromium"
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

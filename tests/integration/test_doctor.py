@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from engine.cli import _checks
+from engine.cli import _checks, _services
 from engine.cli._checks import Check, examine
 from engine.cli.main import group
 
@@ -110,6 +110,24 @@ def test_a_provider_with_all_it_needs(shop: Path) -> None:
     assert checks["public url"].state == "ok"
 
 
+def test_without_its_packages_it_says_only_that(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def requires(name: str) -> list[str]:
+        return ["click>=8.2", "winback-no-such[extra]>=1", 'pytest>=8; extra == "dev"']
+
+    monkeypatch.setattr(_checks.metadata, "requires", requires)
+    monkeypatch.setattr(_checks.metadata, "version", _version)
+    checks = list(examine({}, shop))
+    assert checks[-1] == Check("packages", "finding", "missing: winback-no-such", "make setup")
+
+
+def _version(name: str) -> str:
+    if name == "winback-no-such":
+        raise _checks.metadata.PackageNotFoundError(name)
+    return "1"
+
+
 def test_a_broken_config_sends_one_to_lint(shop: Path) -> None:
     (shop / "config" / "winback.yaml").write_text("caps: [\n")
     check = found(shop)["config/winback.yaml"]
@@ -119,7 +137,7 @@ def test_a_broken_config_sends_one_to_lint(shop: Path) -> None:
 def test_fakeredis_and_no_browser_are_worth_a_note(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_checks, "find_program", lambda: None)
+    monkeypatch.setattr(_services, "find_program", lambda: None)
     monkeypatch.setenv("PATH", str(shop))
     checks = found(shop)
     assert (checks["redis"].state, checks["browser"].state) == ("note", "note")

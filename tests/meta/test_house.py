@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -11,12 +12,14 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 LOCK = (ROOT / "requirements.lock").read_text()
 TOP = {"engine", "journeys", "templates", "workers", "tests", "config"}
 BESIDE = {
@@ -76,6 +79,34 @@ def test_data_directories_hold_no_python() -> None:
     ]
 
 
+def test_every_library_that_is_imported_is_asked_for() -> None:
+    """What only comes along with another library goes with it one day."""
+    asked = {normal(re.split(r"[^A-Za-z0-9._-]", one)[0]) for one in PROJECT["dependencies"]}
+    asked.add("psycopg-pool")  # as psycopg[pool]
+    homes = metadata.packages_distributions()
+    missing = set()
+    for path in (*(ROOT / "engine").rglob("*.py"), *(ROOT / "workers").rglob("*.py")):
+        for module in imported(ast.parse(path.read_text())):
+            if module in sys.stdlib_module_names or module in ("engine", "workers", "_typeshed"):
+                continue
+            if not asked & {normal(name) for name in homes.get(module, [])}:
+                missing.add(f"{path.relative_to(ROOT)}: {module}")
+    assert not missing
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The top-level names of all that a module imports, inside functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
 def requirements() -> dict[str, str]:
     """Name → its whole entry in the lock (several where Pythons need different versions)."""
     entries = re.split(r"\n(?=\S)", LOCK.strip())
@@ -91,13 +122,12 @@ def test_the_lock_pins_everything_by_hash_and_names_no_place() -> None:
 
 
 def test_the_lock_has_all_that_the_project_asks_for() -> None:
-    project = PYPROJECT["project"]
     asked = [
-        *project["dependencies"],
-        *project["optional-dependencies"]["dev"],
+        *PROJECT["dependencies"],
+        *PROJECT["optional-dependencies"]["dev"],
         *PYPROJECT["build-system"]["requires"],
     ]
-    names = {re.split(r"[^A-Za-z0-9._-]", one)[0].lower().replace(".", "-") for one in asked}
+    names = {normal(re.split(r"[^A-Za-z0-9._-]", one)[0]) for one in asked}
     assert names <= set(requirements())
 
 
