@@ -1,9 +1,10 @@
 """The gate: the only way to a provider.
 
 In one transaction, for a handful of messages whose senders stand ready: lock the shoppers,
-re-read runs, consent, suppression, caps; judge (engine.core.gate); look once more, last of all,
-whether the inbox holds anything of the shopper; claim. What is claimed goes onto the wire at
-once, so what a purchase can no longer stop is the call that is already being made (P3, P4, P5).
+re-read runs, consent, suppression, caps; judge (engine.core.gate); claim, unless the inbox holds
+anything of the shopper, which is asked in the claiming statement itself. What is claimed goes
+onto the wire at once, so what a purchase can no longer stop is the call that is already being
+made (P3, P4, P5).
 
 Not pure, on purpose: two workers can only be kept from both seeing "one left" by the lock on
 the profile that both must take.
@@ -16,7 +17,6 @@ from datetime import datetime
 from engine.core.gate import judge
 from engine.model.policy import Policy
 from engine.runtime.shell import Shell
-from engine.store import lanes as lanes_store
 from engine.store import messages as messages_store
 from engine.store import profiles as profiles_store
 from engine.store.database import Connection
@@ -41,8 +41,6 @@ def claim(shell: Shell, candidates: list[Candidate]) -> dict[str, int]:
         go, refused = _judge(connection, shell, mine, now)
         if refused:
             messages_store.refuse(connection, refused, now)
-        held = lanes_store.touched(connection, ids) if go else set()
-        go = [c for c in go if c.message.profile_id not in held]
         if not go:
             return {}
         return messages_store.claim(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 from engine.store.database import Connection, ids
 
@@ -48,26 +48,26 @@ def with_work(connection: Connection) -> list[int]:
     return [int(row[0]) for row in rows]
 
 
-def touched(connection: Connection, profiles: list[int]) -> set[int]:
-    """The fence: those of ``profiles`` that something in the inbox reaches, by any identifier.
+#: The fence: those of ``%(profiles)s`` that something in the inbox reaches, by any identifier.
+#:
+#: What waits there may be the purchase (P3), the withdrawn consent (P5) or the click that a
+#: timer is about to miss. An identify that would tie the shopper to another account names one
+#: of the shopper's identifiers too, so it holds them as well.
+FENCE: LiteralString = """
+    select i.profile_id from identity i
+     where i.profile_id = any(%(profiles)s::bigint[])
+       and exists (select 1 from inbox b where b.sender = i.identifier)
+    union
+    select i.profile_id
+      from inbox b, unnest(b.identifiers) as name
+      join identity i on i.identifier = name
+     where b.links and i.profile_id = any(%(profiles)s::bigint[])
+"""
 
-    What waits there may be the purchase (P3), the withdrawn consent (P5) or the click that a
-    timer is about to miss. An identify that would tie the shopper to another account names one
-    of the shopper's identifiers too, so it holds them as well.
-    """
-    rows = connection.execute(
-        """
-        select i.profile_id from identity i
-         where i.profile_id = any(%(ids)s::bigint[])
-           and exists (select 1 from inbox b where b.sender = i.identifier)
-        union
-        select i.profile_id
-          from inbox b, unnest(b.identifiers) as name
-          join identity i on i.identifier = name
-         where b.links and i.profile_id = any(%(ids)s::bigint[])
-        """,
-        {"ids": ids(profiles)},
-    ).fetchall()
+
+def touched(connection: Connection, profiles: list[int]) -> set[int]:
+    """Those of ``profiles`` that the fence holds."""
+    rows = connection.execute(FENCE, {"profiles": ids(profiles)}).fetchall()
     return {int(row[0]) for row in rows}
 
 

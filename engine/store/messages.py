@@ -10,6 +10,7 @@ from engine.model.message import Message
 from engine.model.profile import Profile
 from engine.store.database import Connection, texts, to_json
 from engine.store.database import ids as array
+from engine.store.lanes import FENCE
 from engine.store.profiles import PROFILE_COLUMNS, profile_of
 
 _COLUMNS: LiteralString = (
@@ -185,19 +186,23 @@ def suppressed(connection: Connection, addresses: list[str]) -> dict[tuple[str, 
 def claim(
     connection: Connection, profiles: list[int], ids: list[str], now: datetime | None
 ) -> dict[str, int]:
-    """Claim messages for one attempt each; gives id -> attempt number. ``now`` None (event-time
-    replay): each is claimed at the time it is due.
+    """Claim messages for one attempt each, unless the fence holds their shopper; gives id ->
+    attempt number. ``now`` None (event-time replay): each is claimed at the time it is due.
 
-    ``gate_snapshot`` is what this transaction could see: the audit holds it against the
-    transactions that accepted stop events, which no clock could settle (P3).
+    Fence and claim are one statement, so one snapshot, and that snapshot is kept with the
+    message: the audit holds it against the transactions that accepted stop events, which no
+    clock could settle (P3).
     """
     rows = connection.execute(
-        """
-        with claimed as (
-            update message set status = 'claimed', claimed_at = coalesce(%(now)s::timestamptz, due_at),
-                   attempts = attempts + 1, gate_snapshot = pg_current_snapshot(), reason = ''
+        f"""
+        with held as ({FENCE}),
+        claimed as (
+            update message m set status = 'claimed', attempts = attempts + 1, reason = '',
+                   claimed_at = coalesce(%(now)s::timestamptz, due_at),
+                   gate_snapshot = pg_current_snapshot()
              where profile_id = any(%(profiles)s::bigint[]) and id = any(%(ids)s::uuid[])
                and status = 'due'
+               and not exists (select 1 from held where held.profile_id = m.profile_id)
             returning profile_id, id, attempts, claimed_at),
         noted as (
             insert into delivery (profile_id, message_id, attempt, handed_at)
