@@ -59,6 +59,12 @@ FIELDS: dict[str, frozenset[str]] = {
     name: frozenset(fields.split()) | _ALWAYS for name, fields in _TABLE.items()
 }
 
+_MAIL = (
+    "Processed, Deferred, Delivered, Bounced, Dropped, Opened, Clicked, Unsubscribed, "
+    "Resubscribed, Spam Reported"
+)
+_TEXT = "Sent, Delivered, Read, Failed, Received, Help Requested"
+
 #: Events whose names are known but not their fields.
 NAMES = (
     *FIELDS,
@@ -69,9 +75,6 @@ NAMES = (
     "Alias",
     "Consent Given",
     "Consent Withdrawn",
-    *(
-        f"{channel} {what}"
-        for channel in ("Email", "SMS")
-        for what in ("Sent", "Delivered", "Bounced", "Opened", "Clicked", "Marked as Spam")
-    ),
+    *(f"Email {what}" for what in _MAIL.split(", ")),
+    *(f"SMS {what}" for what in _TEXT.split(", ")),
 )

@@ -11,10 +11,11 @@ from pathlib import Path
 from engine.core.conditions import names_used
 from engine.language.context import Context
 from engine.language.fields import Fields, read_text
+from engine.language.reader import parse
 from engine.language.report import Place, Report
 from engine.language.sense import check_sense
 from engine.language.steps import compile_steps
-from engine.language.tree import Listing, Mapping, Tree, canonical, kind_of, parse, short
+from engine.language.tree import Listing, Mapping, Tree, canonical, kind_of, short
 from engine.model.diagnostic import Diagnostic
 from engine.model.journey import Again, Condition, Journey, Stop, Trigger
 from engine.model.policy import Policy

@@ -17,8 +17,9 @@ from engine.language.fields import (
     read_list,
     read_text,
 )
+from engine.language.reader import parse
 from engine.language.report import Place, Report
-from engine.language.tree import Entry, Mapping, Scalar, Tree, parse, short
+from engine.language.tree import Entry, Mapping, Scalar, Tree, short
 from engine.model.diagnostic import Diagnostic
 from engine.model.policy import Cap, Policy, QuietHours, Shop, Topic
 

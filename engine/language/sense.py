@@ -81,7 +81,7 @@ def _check_condition(context: Context, journey: Journey, condition: Condition, e
             message = f"'{source}' carries no '{short(name)}' in Segment's specification"
             hint = did_you_mean(name, fields, otherwise="make sure that your shop sends it")
             context.report.add("J052", _place(context, condition, holder, name), message, hint)
-        if holder == "key" and journey.trigger.key is None and condition.path != "trigger/if":
+        if holder == "key" and journey.trigger.key is None:
             message = "'key' is always empty here, for the trigger gives none"
             hint = "add 'key: event.product_id' to the trigger"
             context.report.add("J055", _place(context, condition, "key", ""), message, hint)

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.language import load_journey, load_policy
-from engine.language.tree import LARGEST
+from engine.language.reader import LARGEST
 
 ROOT = Path(__file__).parents[2]
 SEEDS = [

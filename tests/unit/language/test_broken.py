@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from engine.language import CODES, load_journey
 from engine.language.context import DEFAULT_TOPICS
+from engine.language.events import NAMES
 from engine.model.policy import Policy
 
 HERE = Path(__file__).parent
@@ -44,3 +46,14 @@ def test_every_code_is_explained_in_whole_sentences() -> None:
         assert code.title and not code.title.endswith("."), name
         assert len(code.explanation) > 30, name
         assert code.severity == ("error" if name < "J050" else "warning")
+
+
+def test_the_events_that_providers_report_are_known() -> None:
+    """A journey that waits for one of them must not be told that it is misspelt."""
+    root = HERE.parents[2] / "engine" / "channels"
+    reported = {
+        name
+        for file in root.glob("*.py")
+        for name in re.findall(r'"((?:Email|SMS) [A-Z][A-Za-z ]+)"', file.read_text())
+    }
+    assert {"Email Clicked", "SMS Delivered"} <= reported <= set(NAMES)
