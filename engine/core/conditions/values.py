@@ -103,7 +103,8 @@ def unequal(a: Any, b: Any) -> bool:
 def contains(a: Any, b: Any) -> bool:
     """``a in b``: one of a list, a key of a mapping, a piece of a text. Nothing is in nothing."""
     if isinstance(b, list | tuple):
-        return a in b or any(equal(a, each) for each in b)
+        kind = a.__class__
+        return a in b or any(each.__class__ is not kind and equal(a, each) for each in b)
     if isinstance(b, str):
         return isinstance(a, str) and a in b
     if isinstance(b, Mapping):
