@@ -36,7 +36,8 @@ def on_event(
     timers are that fell due before the event (None: they are fired on time, as in a
     simulation); the event itself is judged by its own time.
     ``starts``: what ``entries`` found, where that was asked already."""
-    late_event = shopper.profile.last_seen is not None and event.time < shopper.profile.last_seen
+    # At the same time too: of two such events the id decides, and either may come in first.
+    late_event = shopper.profile.last_seen is not None and event.time <= shopper.profile.last_seen
     if any(r.wake_at and r.wake_at < event.time for r in shopper.live.values()):
         on_timers(book, shopper, event.time, now)
 
@@ -96,14 +97,20 @@ def after_merge(book: JourneyBook, shopper: Shopper) -> None:
 def keep(shopper: Shopper, run: Enrollment) -> None:
     """Note the new state of ``run`` in the shopper and in what will be written."""
     shopper.outcome.enrollments[run.id] = run
-    place = (run.journey, run.key)
+    place = _place(run)
     known = shopper.runs.get(place)
     if run.live:
         shopper.live[run.id] = run
     else:
         shopper.live.pop(run.id, None)
-    if known is not None and known.started_at <= run.entered_at:
-        shopper.runs[place] = Run(run.entered_at, run.status == "active")
+    if known is not None:
+        # A late trigger may have begun a run that is older than the last one.
+        active = any(r.status == "active" and _place(r) == place for r in shopper.live.values())
+        shopper.runs[place] = Run(max(known.started_at, run.entered_at), active)
+
+
+def _place(run: Enrollment) -> tuple[str, str]:
+    return run.journey, run.key
 
 
 def _run_facts(book: JourneyBook, shopper: Shopper, run: Enrollment, now: datetime) -> Facts:
@@ -198,7 +205,8 @@ def _enter(
     book: JourneyBook, entry: Entry, shopper: Shopper, event: Event, facts: Facts, late_event: bool
 ) -> None:
     journey, key, decided = entry
-    if not _may_enter(journey, shopper.runs.get((journey.name, key)), event.time):
+    last = shopper.runs.get((journey.name, key))
+    if not _may_enter(journey, last, event.time):
         return
     facts["key"] = key
     condition = journey.trigger.condition
@@ -220,7 +228,8 @@ def _enter(
     outcome = shopper.outcome
     outcome.entered.add(run.id)
     outcome.mark(run.id, "trigger", "enters", event.name, event.time)
-    shopper.runs[journey.name, key] = Run(run.entered_at, True)
+    started = run.entered_at if last is None else max(last.started_at, run.entered_at)
+    shopper.runs[_place(run)] = Run(started, True)
     shopper.triggers[event.id] = event.properties
     if late_event and journey.stops and _stopped_by_history(book, journey, run, shopper):
         return

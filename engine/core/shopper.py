@@ -70,7 +70,8 @@ class ShopperHistory:
 
 @dataclass(slots=True)
 class Run:
-    """The last run of a (journey, key): what ``again`` looks at."""
+    """The runs of a (journey, key), as ``again`` looks at them: when the last of them began, and
+    whether one is active."""
 
     started_at: datetime
     active: bool

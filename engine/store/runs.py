@@ -27,16 +27,18 @@ def live(connection: Connection, profiles: list[int]) -> list[Enrollment]:
 def last_runs(
     connection: Connection, places: Iterable[tuple[int, str, str]]
 ) -> list[tuple[int, str, str, datetime, bool]]:
-    """For each (profile, journey, key): when its last run began and whether it is active."""
+    """For each (profile, journey, key): when its last run began and whether one is active. That
+    need not be the last: a late trigger begins a run in the past."""
     wanted = list(places)
     return connection.execute(
         """
-        select t.profile, t.journey, t.key, e.entered_at, e.status = 'active'
+        select t.profile, t.journey, t.key, e.began, e.active
           from unnest(%s::bigint[], %s::text[], %s::text[]) as t(profile, journey, key)
          cross join lateral (
-            select entered_at, status from enrollment e
-             where e.profile_id = t.profile and e.journey = t.journey and e.key = t.key
-             order by entered_at desc limit 1) e
+            select max(entered_at) as began, bool_or(status = 'active') as active
+              from enrollment e
+             where e.profile_id = t.profile and e.journey = t.journey and e.key = t.key) e
+         where e.began is not null
         """,
         [ids(w[0] for w in wanted), texts(w[1] for w in wanted), texts(w[2] for w in wanted)],
     ).fetchall()
