@@ -70,13 +70,13 @@ def open_book(
     book.remembered = book.stop_names | counted
     for journey in versions.values():
         in_steps = _merge(c.history for c in step_conditions(journey))
-        _add(book.step_history, in_steps)
+        widen(book.step_history, in_steps)
         waking = [journey.trigger.event, *(s.event for s in journey.stops)]
         waking += [s.event for s in journey.steps.values() if isinstance(s, WaitFor)]
         needs = _merge(c.history for c in _all_conditions(journey))
         if needs:
             for name in waking:
-                _add(book.history.setdefault(name, {}), needs)
+                widen(book.history.setdefault(name, {}), needs)
     return book
 
 
@@ -112,11 +112,12 @@ def _looks_back(journey: Journey) -> bool:
 def _merge(histories: Iterable[Iterable[tuple[str, timedelta | None]]]) -> Needs:
     needs: Needs = {}
     for history in histories:
-        _add(needs, dict(history))
+        widen(needs, dict(history))
     return needs
 
 
-def _add(needs: Needs, more: Mapping[str, timedelta | None]) -> None:
+def widen(needs: Needs, more: Mapping[str, timedelta | None]) -> None:
+    """Add ``more`` to ``needs``; of two windows over the same event the longer stands."""
     for name, within in more.items():
         if name in needs:
             known = needs[name]

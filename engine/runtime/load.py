@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from engine.core.book import JourneyBook, Needs
+from engine.core.book import JourneyBook, Needs, widen
 from engine.core.entries import Entry
 from engine.core.shopper import Past, Run, Shopper
 from engine.model.event import Event
@@ -36,9 +36,6 @@ def shoppers(
     if old:
         for run in runs_store.live(connection, old):
             found[run.profile_id].live[run.id] = run
-            found[run.profile_id].runs[run.journey, run.key] = Run(
-                run.entered_at, run.status == "active"
-            )
     places = {
         (profile, entry.journey.name, entry.key)
         for profile, mine in events.items()
@@ -64,21 +61,22 @@ def _load_history(
     new: frozenset[int] | set[int],
 ) -> None:
     asking: dict[int, Needs] = {}
+    stops: Needs = dict.fromkeys(book.stop_names)
     for profile, shopper in found.items():
         if profile in new:
             continue
         needs: Needs = {}
         seen = shopper.profile.last_seen
-        oldest = now
         for event in events.get(profile, ()):
-            needs.update(book.history.get(event.name, ()))
-            oldest = min(oldest, event.time)
-            if seen is not None and event.time < seen and event.name in book.triggers:
-                needs.update(dict.fromkeys(book.stop_names))
-        if shopper.live and book.step_history:
-            needs.update(book.step_history)
+            widen(needs, book.history.get(event.name, {}))
+            if seen is not None and event.time <= seen and event.name in book.triggers:
+                widen(needs, stops)
+        if shopper.live:
+            widen(needs, book.step_history)
         if profile in merged:
-            needs.update(dict.fromkeys(book.stop_names))
+            widen(needs, stops)
+            for name in book.stop_names:
+                widen(needs, book.history.get(name, {}))
         if needs:
             asking[profile] = needs
     if not asking:
@@ -86,14 +84,12 @@ def _load_history(
     # One query for all of them: the union of what they ask, as far back as the longest asks.
     union: Needs = {}
     for needs in asking.values():
-        for name, within in needs.items():
-            known = union.get(name, timedelta(0))
-            union[name] = None if known is None or within is None else max(known, within)
-    first = min(
-        (event.time for profile in asking for event in events.get(profile, ())), default=now
-    )
+        widen(union, needs)
+    # Conditions look back from an event, or from when a timer was due.
+    moments = [event.time for profile in asking for event in events.get(profile, ())]
+    moments += [r.wake_at for id in asking for r in found[id].live.values() if r.wake_at]
     for profile, name, time, id, properties in runs_store.history(
-        connection, list(asking), union, min(first, now)
+        connection, list(asking), union, min([now, *moments])
     ):
         found[profile].history.add(name, Past(time, id, properties))
 
