@@ -95,7 +95,7 @@ class Committer:
         self._queue: list[_Ticket] = []
         self._waiting = 0
         self._writing = False
-        self._closed = False
+        self.closed = False  # read by anyone, set by close()
 
     @classmethod
     def to_inbox(cls, url: str, hint: Callable[[set[int]], None]) -> Committer:
@@ -116,7 +116,7 @@ class Committer:
         ticket = _Ticket(events, rejected, lanes)
         lines = len(events) + len(rejected)
         with self._lock:
-            if self._closed:
+            if self.closed:
                 raise InboxUnavailable("The collector is shutting down; send it again.")
             if self._waiting and self._waiting + lines > self._max_waiting:
                 raise Busy
@@ -135,7 +135,7 @@ class Committer:
     def close(self) -> None:
         """Take nothing more, wait until all that was taken is committed, close the writer."""
         with self._lock:
-            self._closed = True
+            self.closed = True
             while self._writing:
                 self._rest.wait()
         self._writer.close()

@@ -83,7 +83,7 @@ def phone(value: object, region: str) -> str | None:
     """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not 5 <= len(value) <= 40:
+    if not isinstance(value, str) or not 4 <= len(value) <= 40:
         return None
     return _phone(value, region)
 
@@ -98,8 +98,9 @@ def _phone(value: str, region: str) -> str | None:
     digits = str(number.national_number)
     if number.extension or not phonenumbers.is_possible_number(number):
         return None
-    if len(set(digits)) == 1 or digits in "12345678901234567890":
-        return None  # 000-000-0000 and 123-456-7890: a form filled in to get past it
+    filler = len(set(digits)) == 1 or digits in ("123456789", "1234567890")
+    if filler and not phonenumbers.is_valid_number(number):
+        return None  # 000-000-0000: what is typed to get past a form
     return "phone:" + phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -129,17 +130,19 @@ def decode_item(data: bytes) -> Item:
         raise Malformed(str(error)) from error
     except RecursionError:
         raise TooDeep from None
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _depth(item) > MAX_DEPTH:
-        raise TooDeep
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH:
+        _check_depth(item.properties, item.traits, item.context)
     return item
 
 
 def decode_batch(body: bytes) -> Batch:
     """Decode the frame of a batch. Raises ``ValueError`` as ``decode_item`` does."""
     try:
-        return _batch.decode(body)
+        batch = _batch.decode(body)
     except RecursionError:
         raise TooDeep from None
+    _check_depth(batch.context)
+    return batch
 
 
 def write_key(body: bytes) -> str | None:
@@ -167,16 +170,18 @@ def _replace(match: re.Match[bytes]) -> bytes:
     return b"\\ufffd" if match["bad"] else match[0]
 
 
-def _depth(item: Item) -> int:
-    level: list[Any] = [item.properties, item.traits, item.context]
-    depth = 1
-    while level := [
-        inner
-        for outer in level
-        if isinstance(outer, dict | list)
-        for inner in (outer.values() if isinstance(outer, dict) else outer)
-    ]:
-        depth += 1
-        if depth > MAX_DEPTH:
-            break
-    return depth
+def _check_depth(*values: Any) -> None:
+    """Raise ``TooDeep`` where one of the values goes deeper than ``MAX_DEPTH``."""
+    level = list(values)
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return
+    if any(isinstance(value, dict | list) for value in level):
+        raise TooDeep
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
