@@ -19,6 +19,7 @@ from engine.core.entries import entries
 from engine.core.identity import Resolution, resolve
 from engine.core.profiles import merged_consents, merged_profiles
 from engine.core.react import after_merge, on_event
+from engine.core.receipts import settles, suppresses
 from engine.core.shopper import Shopper
 from engine.model.event import Event
 from engine.model.profile import Profile
@@ -27,6 +28,7 @@ from engine.runtime.shell import Shell
 from engine.store import events as events_store
 from engine.store import identities as identities_store
 from engine.store import lanes as lanes_store
+from engine.store import messages as messages_store
 from engine.store import profiles as profiles_store
 from engine.store.database import START_AGAIN, Connection, Unavailable
 from engine.store.lanes import Taken
@@ -177,7 +179,18 @@ def _work(shell: Shell, connection: Connection, batch: _Batch, now: datetime) ->
         history += [(id, event, batch.accepted_by[event.id]) for event in events]
     due = save.save(connection, worked, now, resolution.created)
     events_store.insert(connection, history, now)
+    _report(connection, batch.events, now)
     return due
+
+
+def _report(connection: Connection, events: list[Event], now: datetime) -> None:
+    """Carry out what providers report of earlier messages."""
+    settled = [found for event in events if (found := settles(event))]
+    if settled:
+        messages_store.settle_unknown(connection, settled, now)
+    dead = [found for event in events if (found := suppresses(event))]
+    if dead:
+        messages_store.suppress(connection, dead, now)
 
 
 def _identify(connection: Connection, events: list[Event]) -> tuple[Resolution, dict[int, Profile]]:

@@ -306,6 +306,19 @@ def abandoned(connection: Connection, before: datetime, now: datetime, limit: in
     ).rowcount
 
 
+def settle_unknown(connection: Connection, reports: list[tuple[str, str]], now: datetime) -> None:
+    """Settle unknown outcomes by what the provider reported: (message id, status)."""
+    connection.execute(
+        """
+        update message m set status = t.status, reason = 'by the provider''s report',
+               settled_at = %s
+          from unnest(%s::text[], %s::text[]) as t(id, status)
+         where m.id::text = t.id and m.status = 'unknown'
+        """,
+        [now, texts(r[0] for r in reports), texts(r[1] for r in reports)],
+    )
+
+
 def suppress(connection: Connection, addresses: list[tuple[str, str, str]], at: datetime) -> None:
     """Block (address, channel, reason) for good."""
     with connection.cursor() as cursor:

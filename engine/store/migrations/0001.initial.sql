@@ -157,6 +157,7 @@ create table message (
 create index message_due on message (due_at) where status = 'due';
 create index message_claimed on message (claimed_at) where status = 'claimed';
 create index message_caps on message (profile_id, channel, claimed_at) where claimed_at is not null;
+create index message_unknown on message ((id::text)) where status = 'unknown';
 create index message_enrollment on message (profile_id, enrollment_id);
 
 -- One attempt at one message. outcome: accepted, refused, unknown, or null while it is on the wire.

@@ -1,0 +1,50 @@
+"""What a provider's report means for the message and the address it is about."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from engine.model.event import Event
+
+#: Reports that prove that the provider had the message: an unknown outcome is settled (P4).
+_TAKEN = frozenset(
+    {
+        "Email Processed",
+        "Email Deferred",
+        "Email Delivered",
+        "Email Bounced",
+        "Email Opened",
+        "Email Clicked",
+        "Email Spam Reported",
+        "SMS Sent",
+        "SMS Delivered",
+        "SMS Read",
+    }
+)
+_REFUSED = frozenset({"Email Dropped", "SMS Failed"})
+
+
+def settles(event: Event) -> tuple[str, Literal["sent", "failed"]] | None:
+    """(message id, status) that the report settles an unknown outcome as; None for others."""
+    message = event.properties.get("message_id")
+    if not isinstance(message, str):
+        return None
+    if event.name in _TAKEN:
+        return message, "sent"
+    return (message, "failed") if event.name in _REFUSED else None
+
+
+def suppresses(event: Event) -> tuple[str, str, str] | None:
+    """(address, channel, reason) that must get nothing more: a permanent bounce, a complaint, a
+    dead number. A temporary failure suppresses nobody."""
+    permanent = event.properties.get("permanent") is True
+    if event.name == "Email Spam Reported" or (event.name == "Email Bounced" and permanent):
+        kind, channel = "email:", "email"
+    elif event.name == "SMS Failed" and permanent:
+        kind, channel = "phone:", "sms"
+    else:
+        return None
+    for identifier in event.identifiers:
+        if identifier.startswith(kind):
+            return identifier, channel, event.name.lower()
+    return None
