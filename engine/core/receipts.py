@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from engine.model.event import Event
 
 #: Reports that prove that the provider had the message: an unknown outcome is settled (P4).
@@ -24,8 +22,8 @@ _TAKEN = frozenset(
 _REFUSED = frozenset({"Email Dropped", "SMS Failed"})
 
 
-def settles(event: Event) -> tuple[str, Literal["sent", "failed"]] | None:
-    """(message id, status) that the report settles an unknown outcome as; None for others."""
+def settles(event: Event) -> tuple[str, str] | None:
+    """(message id, ``sent`` or ``failed``) that the report settles an unknown outcome as."""
     message = event.properties.get("message_id")
     if not isinstance(message, str):
         return None

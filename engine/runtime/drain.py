@@ -185,10 +185,10 @@ def _work(shell: Shell, connection: Connection, batch: _Batch, now: datetime) ->
 
 def _report(connection: Connection, events: list[Event], now: datetime) -> None:
     """Carry out what providers report of earlier messages."""
-    settled = [found for event in events if (found := settles(event))]
+    settled = [report for event in events if (report := settles(event))]
     if settled:
         messages_store.settle_unknown(connection, settled, now)
-    dead = [found for event in events if (found := suppresses(event))]
+    dead = [address for event in events if (address := suppresses(event))]
     if dead:
         messages_store.suppress(connection, dead, now)
 
