@@ -66,9 +66,10 @@ class Catalogue:
     def email(self, name: str, locale: str) -> EmailTemplate:
         """The mail of template ``name`` in ``locale`` (one of ``locales``)."""
         path = self.locales(name, "email")[locale]
-        text = self.locales(name, "text").get(locale) if self._has_text(name) else None
+        text = self._listed[name][1].get("text", {}).get(locale)
         made = self._get(
-            (name, "email", locale), lambda: compile_email(self.folder, path, text, locale)
+            (name, path.name, text.name if text else ""),
+            lambda: compile_email(self.folder, path, text, locale),
         )
         assert isinstance(made, EmailTemplate)
         return made
@@ -76,12 +77,9 @@ class Catalogue:
     def sms(self, name: str, locale: str) -> SmsTemplate:
         """The text message of template ``name`` in ``locale`` (one of ``locales``)."""
         path = self.locales(name, "sms")[locale]
-        made = self._get((name, "sms", locale), lambda: compile_sms(self.folder, path, locale))
+        made = self._get((name, path.name, ""), lambda: compile_sms(self.folder, path, locale))
         assert isinstance(made, SmsTemplate)
         return made
-
-    def _has_text(self, name: str) -> bool:
-        return "text" in self._listed[name][1]
 
     def _list(self, name: str) -> dict[str, dict[str, Path]]:
         channels: dict[str, dict[str, Path]] = {}
