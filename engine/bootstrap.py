@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ from engine.web.app import Dependencies, create_app
 
 if TYPE_CHECKING:
     from flask import Blueprint, Flask
+
+log = logging.getLogger(__name__)
 
 #: Where messages go until config/winback.yaml says otherwise.
 DEFAULT_PROVIDERS = {"email": "file", "sms": "file"}
@@ -58,9 +61,7 @@ def shell(settings: Settings, *, bare: bool = False) -> Shell:
 
 def journeys(settings: Settings, store: Database) -> Shelf:
     """The journeys and the policy of the project, read again when their files change."""
-    project = settings.project_dir
-    config = project / "config" / "winback.yaml"
-    return Shelf(store, from_environment(settings.clock), project / "journeys", config)
+    return Shelf(store, from_environment(settings.clock), settings.project_dir)
 
 
 def policy_of(settings: Settings, shelf: Shelf) -> Callable[[], Policy]:
@@ -96,7 +97,12 @@ def web_app(settings: Settings, hint: Callable[[set[int]], None]) -> Flask:
     """The web. ``hint`` is called after each commit with the lanes that have work."""
     store = database(settings)
     shelf = journeys(settings, store)
-    clock, policy = from_environment(settings.clock), policy_of(settings, shelf)()
+    clock = from_environment(settings.clock)
+    try:
+        policy = policy_of(settings, shelf)()
+    except ConfigError as error:  # events are taken all the same; nothing is sent meanwhile
+        log.error("%s", error)
+        policy = Policy()
     return create_app(
         Dependencies(
             settings=settings,

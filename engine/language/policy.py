@@ -71,7 +71,7 @@ def load_policy(source: Path | str | bytes) -> tuple[Policy, list[Diagnostic]]:
 
 
 def _read(report: Report, tree: Tree) -> Policy:
-    known = ("shop", "topics", "quiet hours", "caps", "providers")
+    known = ("shop", "topics", "quiet hours", "caps", "providers", "ads consent")
     fields = Fields(report, tree, "the shop's rules", known)
     return Policy(
         shop=_shop(report, fields.get("shop")),
@@ -79,6 +79,13 @@ def _read(report: Report, tree: Tree) -> Policy:
         quiet_hours=_quiet_hours(report, fields.get("quiet hours")),
         caps=_caps(report, fields.get("caps")),
         providers=_providers(report, fields.get("providers")),
+        ads_consent=_ads_consent(fields),
+    )
+
+
+def _ads_consent(fields: Fields) -> Literal["opt-in", "opt-out"]:
+    return (
+        "opt-in" if fields.choice("ads consent", ("opt-in", "opt-out")) == "opt-in" else "opt-out"
     )
 
 

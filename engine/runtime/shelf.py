@@ -13,6 +13,7 @@ from pathlib import Path
 
 from engine.clock import Clock
 from engine.core.book import JourneyBook, open_book
+from engine.errors import ConfigError
 from engine.language import load_journey, load_journeys, load_policy
 from engine.model.journey import Journey
 from engine.model.policy import Policy
@@ -28,28 +29,32 @@ Signature = tuple[tuple[str, int, int], ...]
 
 
 class Shelf:
-    """Gives the book and the policy for each batch. Safe to share between threads.
+    """Gives the book and the policy for each batch, from the files of the ``project`` directory.
+    Safe to share between threads."""
 
-    ``journeys``  the directory, or the files themselves.
-    """
-
-    def __init__(self, database: Database, clock: Clock, journeys: Path, config: Path) -> None:
+    def __init__(self, database: Database, clock: Clock, project: Path) -> None:
         self._database = database
         self._clock = clock
-        self._journeys = journeys
-        self._config = config
+        self._journeys = project / "journeys"
+        self._templates = project / "templates"
+        self._config = project / "config" / "winback.yaml"
         self._guard = threading.Lock()
         self._looked = float("-inf")
         self._seen: Signature | None = None
         self._book = JourneyBook()
-        self._policy = Policy()
+        self._policy: Policy | None = None
+        self._wrong = ""
 
     def book(self) -> JourneyBook:
         self._look()
         return self._book
 
     def policy(self) -> Policy:
+        """The shop's rules: the last that loaded without an error, for a mistyped cap must not
+        disappear. Raises ``ConfigError`` while there never were any."""
         self._look()
+        if self._policy is None:
+            raise ConfigError(f"Nothing is sent until this is mended: {self._wrong}")
         return self._policy
 
     def _look(self) -> None:
@@ -76,7 +81,12 @@ class Shelf:
 
     def _read(self) -> None:
         policy, findings = load_policy(self._config)
-        found = load_journeys(self._journeys)
+        wrong = [str(finding) for finding in findings if finding.severity == "error"]
+        if wrong:
+            self._wrong = "; ".join(wrong)
+        else:
+            self._policy = policy
+        found = load_journeys(self._journeys, policy=policy, templates=self._templates)
         for finding in (*findings, *found.diagnostics):
             if finding.severity == "error":
                 log.error("%s", finding)
@@ -86,9 +96,8 @@ class Shelf:
             journeys_store.keep(
                 connection, [(j.name, j.version, j.source) for j in journeys], self._clock.now()
             )
-        if not any(finding.severity == "error" for finding in findings):
-            self._policy = policy  # else the last good one: a mistyped cap must not disappear
-        self._book = open_book(journeys, _older(kept), currency=self._policy.shop.currency)
+        currency = (self._policy or policy).shop.currency
+        self._book = open_book(journeys, _older(kept), currency=currency)
 
 
 def _older(kept: list[tuple[str, str, str]]) -> dict[tuple[str, str], Journey]:
