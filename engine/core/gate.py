@@ -117,7 +117,7 @@ def zone_of(traits: Mapping[str, Any], policy: Policy) -> ZoneInfo:
 def _zone(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError):  # unknown, or a name that is a path
+    except (KeyError, ValueError, OSError):  # unknown, or a name that is a path
         return None
 
 
