@@ -22,7 +22,8 @@ def quiet_until(now: datetime, quiet: QuietHours, zone: ZoneInfo) -> datetime | 
     """The end (UTC) of the quiet hours that ``now`` falls in, None outside them.
 
     Local wall-clock time decides, right through clock changes: an end that does not exist on
-    the day (spring) is the first minute that does; one that exists twice (autumn) is the first.
+    the day (spring) is the first minute that does; one that exists twice (autumn) ends them
+    twice, as the clock goes back into them.
     """
     local = now.astimezone(zone)
     at = local.time().replace(tzinfo=None)
@@ -35,7 +36,9 @@ def quiet_until(now: datetime, quiet: QuietHours, zone: ZoneInfo) -> datetime | 
         day = local.date() + timedelta(days=1 if at >= quiet.start else 0)
     if not inside:
         return None
-    return local_to_utc(datetime.combine(day, quiet.end), zone)
+    end = datetime.combine(day, quiet.end)
+    until = local_to_utc(end, zone)
+    return until if until > now else end.replace(tzinfo=zone, fold=1).astimezone(UTC)
 
 
 def local_to_utc(wall: datetime, zone: ZoneInfo) -> datetime:
