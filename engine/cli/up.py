@@ -55,9 +55,9 @@ def _addresses(supervisor: Supervisor) -> Table:
     web = supervisor.urls["web"]
     settings = supervisor.settings
     table = Table(title="Winback is up. Ctrl-C stops it.", show_header=False, title_justify="left")
-    table.add_row("console", f"{web}/console")
     table.add_row("snippet", f"{web}/winback.js")
     table.add_row("collector", f"{web}/v1/batch")
+    table.add_row("health", f"{web}/readyz")
     table.add_row("journeys", str(settings.project_dir / "journeys"))
     table.add_row("state", str(settings.home))
     return table

@@ -298,7 +298,7 @@ def web_command(host: str, port: int) -> list[str]:
     """The web server as the Procfile starts it too. One process: its threads wait together for
     one group commit; what they cannot take waits in the kernel's queue."""
     return [
-        str(Path(sys.executable).with_name("granian")),
+        *(sys.executable, "-m", "granian"),
         *("--interface", "wsgi", "--host", host, "--port", str(port)),
         *("--workers", "1", "--blocking-threads", "32", "--backlog", "2048"),
         *("--workers-kill-timeout", "2", "--log-level", "warning", "--no-ws"),
