@@ -217,3 +217,14 @@ def progress(connection: Connection, now: datetime) -> Progress:
     ).fetchone()
     assert row is not None
     return Progress(*row)
+
+
+def is_fresh(connection: Connection) -> bool:
+    """Whether nobody's events are here: no schema of ours yet, or one without a row in it."""
+    row = connection.execute("select to_regclass('profile'), to_regclass('inbox')").fetchone()
+    if row is None or None in row:
+        return True
+    found = connection.execute(
+        "select exists (select 1 from profile) or exists (select 1 from inbox)"
+    ).fetchone()
+    return found is not None and not found[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -18,12 +18,37 @@ Message = dict[str, Any]
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
-#: What they look at, where the cast is not given a shop's own: id, name, price, category.
+#: What they look at, where the cast is not given a shop's own: the properties of an event about
+#: it. ``names``, by language, takes the place of ``name`` for who reads that language.
 GOODS: tuple[Mapping[str, Any], ...] = (
-    {"product_id": "teapot", "name": "Clay teapot", "price": 48, "category": "kitchen"},
-    {"product_id": "lamp", "name": "Reading lamp", "price": 89, "category": "living"},
-    {"product_id": "shawl", "name": "Pashmina shawl", "price": 75, "category": "wear"},
-    {"product_id": "tea", "name": "Darjeeling tea", "price": 22, "category": "kitchen"},
+    {
+        "product_id": "teapot",
+        "name": "Clay teapot",
+        "price": 48,
+        "currency": "USD",
+        "category": "kitchen",
+    },
+    {
+        "product_id": "lamp",
+        "name": "Reading lamp",
+        "price": 89,
+        "currency": "USD",
+        "category": "living",
+    },
+    {
+        "product_id": "shawl",
+        "name": "Pashmina shawl",
+        "price": 75,
+        "currency": "USD",
+        "category": "wear",
+    },
+    {
+        "product_id": "tea",
+        "name": "Darjeeling tea",
+        "price": 22,
+        "currency": "USD",
+        "category": "kitchen",
+    },
 )
 
 _NAMES = {
@@ -85,10 +110,15 @@ class Person:
         self.user = f"u{number}"
         self.cart = self._id("cart")
         self.anonymous = self._id("anon")
-        self.product, self.other = dice.sample(goods, 2)
+        self.product, self.other = (self._named(product) for product in dice.sample(goods, 2))
 
     def _id(self, kind: str) -> str:
         return f"{kind}-{uuid.UUID(int=self._dice.getrandbits(128), version=4)}"
+
+    def _named(self, product: Mapping[str, Any]) -> Mapping[str, Any]:
+        plain = {name: value for name, value in product.items() if name != "names"}
+        names = product.get("names", {})
+        return plain | ({"name": names[self.language]} if self.language in names else {})
 
     def _message(self, kind: str, who: Mapping[str, Any], **fields: Any) -> Message:
         return {"type": kind, "messageId": self._id("m"), **who, **fields}
@@ -115,10 +145,10 @@ class Person:
         )
 
     def views(self, product: Mapping[str, Any] | None = None) -> Message:
-        return self._browser("Product Viewed", currency="USD", **(product or self.product))
+        return self._browser("Product Viewed", **(product or self.product))
 
     def adds(self) -> Message:
-        return self._browser("Product Added", currency="USD", cart_id=self.cart, **self.product)
+        return self._browser("Product Added", cart_id=self.cart, **self.product)
 
     def looks_around(self) -> Message:
         return self._message("page", {"anonymousId": self.anonymous}, name="Home")
@@ -301,16 +331,19 @@ def cast(
     over: timedelta,
     goods: tuple[Mapping[str, Any], ...] = GOODS,
     first: int = 0,
+    plots: Sequence[str] = (),
 ) -> list[Shopper]:
     """``count`` shoppers who enter within ``over``, in the order of their entry.
 
-    Plots come round in turn, each as often as it is common, so that 40 shoppers see every one.
-    ``goods`` (at least two) are what they look at; ``first`` numbers the first shopper: casts
-    with other numbers are other people.
+    ``plots`` come round in turn; without them all do, shuffled, each as often as it is common,
+    so that 40 shoppers see every one. ``goods`` (at least two) are what they look at; ``first``
+    numbers the first shopper: casts with other numbers are other people.
     """
     dice = random.Random(seed)
-    rounds = [name for name, (_, common) in PLOTS.items() for _ in range(common)]
-    dice.shuffle(rounds)
+    rounds = list(plots)
+    if not rounds:
+        rounds = [name for name, (_, common) in PLOTS.items() for _ in range(common)]
+        dice.shuffle(rounds)
     shoppers = []
     for index in range(count):
         person = Person(dice, first + index, goods)
