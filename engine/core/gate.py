@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import phonenumbers
 from phonenumbers import timezone as phone_zones
 
+from engine.core.durations import show_duration
 from engine.core.timing import quiet_until
 from engine.model.message import Message
 from engine.model.policy import Policy, Topic
@@ -71,7 +72,7 @@ def judge(
         since = now - cap.within
         used = sum(1 for channel, at in sent if at > since and cap.channel in ("*", channel))
         if used >= cap.messages:
-            return Verdict("skip", f"frequency cap: {cap.messages} in {cap.within}")
+            return Verdict("skip", f"frequency cap: {cap.messages} in {show_duration(cap.within)}")
     quiet = policy.quiet_hours.get(message.channel)
     if quiet is not None:
         until = quiet_until(now, quiet, zone_of(traits, policy))
