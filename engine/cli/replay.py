@@ -163,7 +163,7 @@ def _event_time(
         bar = progress.add_task("reading", total=None)
         recorded = list(events([*files], datetime.now(UTC), policy.shop.country, bad))
         progress.update(bar, description="starting PostgreSQL")
-        with _database(database) as store:
+        with _database(database or None) as store:
             replay = Replay(store, found.journeys.values(), policy, bare=bare)
             progress.update(bar, description="replaying", total=len(recorded))
             tallies = replay.run(

@@ -24,7 +24,7 @@ def insert(
         cursor.copy(
             """
             copy event (profile_id, id, kind, name, time, received_at, processed_at, properties,
-                context, accept_xid) from stdin
+                context, accept_xid, identifiers) from stdin
             """
         ) as copy,
     ):
@@ -41,5 +41,6 @@ def insert(
                     to_json(event.properties),
                     to_json(event.context),
                     accept_xid,
+                    texts(event.identifiers),
                 )
             )
