@@ -169,7 +169,11 @@ def _read(path: Path, written: int) -> Letter | None:
         str(mail["To"]),
         str(mail["From"]),
         str(mail["Subject"]),
-        text.get_content() if text else "",
-        html.get_content() if html else "",
+        _unix(text.get_content()) if text else "",
+        _unix(html.get_content()) if html else "",
         {key: str(value) for key, value in mail.items()},
     )
+
+
+def _unix(text: str) -> str:
+    return text.replace("\r\n", "\n")

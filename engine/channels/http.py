@@ -6,6 +6,7 @@ mail (17 to 27 ms of CPU against 0.3 pooled). Both are given this pool instead.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -118,4 +119,5 @@ def _unreached(error: BaseException | None) -> bool:
 
 def _reason(error: BaseException) -> str:
     """The error's last words: what is useful of "…Pool(host=…): … (Caused by …)"."""
-    return str(error).rpartition(": ")[2].strip("()'\" ")[:120] or type(error).__name__
+    words = re.sub(r"\(_ssl\.c.*", "", str(error)).rpartition(": ")[2]
+    return words.strip("()'\" ")[:120] or type(error).__name__

@@ -20,6 +20,7 @@ from engine.model.message import Email
 _LONGEST_LINE = 998  # RFC 5322, 2.1.1
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+_LONG_WORD = re.compile(r"\S{60}")
 _PLAIN_NAME = re.compile(r"[\w !#$%&'*+/=?^`{|}~-]*", re.ASCII)
 #: Headers that are ours to write.
 _OURS = frozenset(
@@ -39,9 +40,9 @@ def build(email: Email, date: datetime) -> bytes:
     domain = sender.rpartition("@")[2]
     boundary = f"=_{re.sub('[^0-9A-Za-z]', '', email.message_id)}"
     lines = [
-        f"From: {_mailbox(email.from_name, sender, 'From')}",
+        f"From: {_mailbox(email.from_name, sender)}",
         f"To: {mail_address(email.to)}",
-        f"Subject: {_unstructured(email.subject, 'Subject')}",
+        f"Subject: {_subject(email.subject)}",
         f"Date: {format_datetime(date)}",
         f"Message-ID: <{re.sub('[^0-9A-Za-z.-]', '', email.message_id)}@{domain}>",
     ]
@@ -50,7 +51,7 @@ def build(email: Email, date: datetime) -> bytes:
     lines += [f"{name}: {_own(name, value)}" for name, value in email.headers.items()]
     lines += [
         "MIME-Version: 1.0",
-        f'Content-Type: multipart/alternative; boundary="{boundary}"',
+        f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"',
         "",
         "",
     ]
@@ -75,20 +76,25 @@ def one_line(text: str) -> str:
     return _CONTROL.sub(" ", text).encode("utf-8", "replace").decode().strip()
 
 
-def _unstructured(text: str, name: str) -> str:
+def _subject(text: str) -> str:
     clean = one_line(text)
-    charset = "us-ascii" if clean.isascii() else "utf-8"
-    if clean.isascii() and "=?" in clean:
-        charset = "utf-8"  # else it would be read as an encoded word
-    return Header(clean, charset, header_name=name, maxlinelen=76).encode(linesep="\r\n")
+    # Encoded too: what would be read as encoded, and words that cannot be folded.
+    plain = clean.isascii() and "=?" not in clean and not _LONG_WORD.search(clean)
+    return _folded(clean, "us-ascii" if plain else "utf-8", "Subject")
 
 
-def _mailbox(name: str, address: str, header_name: str) -> str:
+def _folded(text: str, charset: str, name: str) -> str:
+    # 70, as Header counts short by what it puts around a word; RFC 2047 wants 76.
+    return Header(text, charset, header_name=name, maxlinelen=70).encode(linesep="\r\n")
+
+
+def _mailbox(name: str, address: str) -> str:
     clean = one_line(name)
     if not clean:
         return address
-    if not clean.isascii() or "=?" in clean:
-        return f"{_unstructured(clean, header_name)}\r\n <{address}>"
+    if not clean.isascii() or "=?" in clean or len(clean) > 60:
+        # Encoded, a name has no character left that means something in an address.
+        return f"{_folded(clean, 'utf-8', 'From')}\r\n <{address}>"
     if _PLAIN_NAME.fullmatch(clean):
         return f"{clean} <{address}>"
     quoted = clean.replace("\\", "\\\\").replace('"', '\\"')

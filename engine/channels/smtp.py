@@ -1,4 +1,4 @@
-"""Any SMTP server, over a connection kept open by each thread.
+"""Any SMTP server, over connections that are kept open between mails.
 
 What is known after a failure follows from how far the talk had come (RFC 5321): until the
 server has answered the end of DATA it is not responsible for the mail. If the connection is
@@ -11,10 +11,9 @@ import re
 import smtplib
 import socket
 import ssl
-import threading
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from weakref import WeakSet
 
 from engine.channels import mime
 from engine.channels.base import ChannelSettings, mail_address, without_personal
@@ -69,9 +68,8 @@ class SmtpChannel:
         self._user, self._password = user, password
         self._tls, self._timeout = tls, timeout
         self._context = context or (ssl.create_default_context() if tls else None)
-        self._mine = threading.local()
-        self._all: WeakSet[smtplib.SMTP] = WeakSet()
-        self._lock = threading.Lock()
+        # The last one back is the first one out: the rest grow old and are closed by the server.
+        self._idle: deque[smtplib.SMTP] = deque()
 
     @classmethod
     def from_settings(cls, settings: ChannelSettings, now: Callable[[], datetime]) -> SmtpChannel:
@@ -89,27 +87,26 @@ class SmtpChannel:
             raise DeliveryError("SMTP carries mail, not text messages.", permanent=True)
         sender, to = mail_address(rendered.from_address), mail_address(rendered.to)
         data = mime.build(rendered, self._now())
-        kept: smtplib.SMTP | None = getattr(self._mine, "server", None)
-        if kept is not None:
+        while self._idle:
+            try:
+                kept = self._idle.pop()
+            except IndexError:  # another thread was quicker
+                break
             try:
                 return self._hand_over(kept, sender, to, data)
             except _Stale:
-                pass  # servers close idle connections; nothing was handed over
-        server = self._connect()
+                continue  # servers close idle connections; nothing was handed over
         try:
-            return self._hand_over(server, sender, to, data)
+            return self._hand_over(self._connect(), sender, to, data)
         except _Stale as error:
             raise DeliveryError(
                 f"{self._host} closed the connection before it took the mail.", permanent=False
             ) from error
 
     def close(self) -> None:
-        """Close every thread's connection. A later ``send`` opens another."""
-        with self._lock:
-            servers = list(self._all)
-            self._all.clear()
-        for server in servers:
-            server.close()
+        """Close the idle connections. A later ``send`` opens another."""
+        while self._idle:
+            self._idle.pop().close()
 
     def _connect(self) -> smtplib.SMTP:
         try:
@@ -143,16 +140,14 @@ class SmtpChannel:
             ) from error
         if server.sock is not None and server.sock.family != socket.AF_UNIX:
             server.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._mine.server = server
-        with self._lock:
-            self._all.add(server)
         return server
 
     def _hand_over(self, server: smtplib.SMTP, sender: str, to: str, data: bytes) -> Receipt:
+        """One mail over one connection, which is kept for the next unless it failed."""
         try:
             replies = _envelope(server, sender, to)
         except (OSError, smtplib.SMTPException) as error:
-            self._drop(server)
+            server.close()
             raise _Stale from error
         refused = next(
             (r for r, wanted in zip(replies, (2, 2, 3), strict=False) if r[0] // 100 != wanted),
@@ -160,7 +155,7 @@ class SmtpChannel:
         )
         if refused is not None:
             if replies[0] is refused and refused[0] == 421:
-                self._drop(server)
+                server.close()
                 raise _Stale
             self._abandon(server, data_open=len(replies) == 3 and replies[2][0] == 354)
             raise self._refusal(refused, "RCPT" if replies.index(refused) == 1 else "")
@@ -171,19 +166,21 @@ class SmtpChannel:
             server.send(b"." + payload if payload.startswith(b".") else payload)
             server.send(b".\r\n")
         except (OSError, smtplib.SMTPException) as error:
-            self._drop(server)
+            server.close()
             raise DeliveryError(
                 f"{self._host} closed the connection within the mail.", permanent=False
             ) from error
         try:
             code, words = server.getreply()
         except (OSError, smtplib.SMTPException) as error:
-            self._drop(server)
+            server.close()
             raise OutcomeUnknown(
                 f"{self._host} did not answer at the end of the mail; it may have it."
             ) from error
         if code == 421:
-            self._drop(server)
+            server.close()
+        else:
+            self._idle.append(server)
         if code // 100 != 2:
             raise self._refusal((code, words), "DATA")
         return Receipt("smtp", without_personal(words.decode("utf-8", "replace"), 120))
@@ -195,12 +192,9 @@ class SmtpChannel:
                 server.send(b".\r\n")
                 server.getreply()
             server.rset()
+            self._idle.append(server)
         except (OSError, smtplib.SMTPException):
-            self._drop(server)
-
-    def _drop(self, server: smtplib.SMTP) -> None:
-        server.close()
-        self._mine.server = None
+            server.close()
 
     def _refusal(self, reply: Reply, stage: str) -> DeliveryError:
         code, words = reply

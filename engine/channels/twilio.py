@@ -131,10 +131,11 @@ class TwilioChannel:
             sent = self._messages.create(**fields)
         except (TwilioRestException, TwilioServiceException) as error:
             raise _refusal(error) from error
-        except (ValueError, KeyError, TypeError) as error:
-            # The SDK could not read a 2xx: Twilio has the message.
-            raise OutcomeUnknown("Twilio's answer cannot be read; it has the message.") from error
-        return Receipt("twilio", sent.sid or "")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise OutcomeUnknown("Twilio's answer cannot be read; it may have it.") from error
+        if not sent.sid:
+            raise OutcomeUnknown("Twilio's answer names no message; it may have it.")
+        return Receipt("twilio", sent.sid)
 
     def close(self) -> None:
         self._pool.close()
