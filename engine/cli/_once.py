@@ -85,6 +85,8 @@ class Outcome:
             "on_audiences": self.counts.on_audiences,
             "unsubscribed": self.left_the_list,
             "first_mail_seconds": self.first_mail,
+            "known_late": self.report.known_late,
+            "unknown_outcomes": self.report.unknown,
             "promises": dict(self.report.promises),
             "sent_after_stop": self.report.sent_after_stop,
             "duplicate_sends": self.report.duplicate_sends,
@@ -118,8 +120,8 @@ def perform(running: Supervisor, console: Console, began: float) -> Outcome:
             watch.stop()
             thread.join()
             play.close()
-        journeys = bootstrap.journeys(settings, store).book().current
-        report = audit(store, journeys)
+        shelf = bootstrap.journeys(settings, store)
+        report = audit(store, shelf.book(), shelf.policy(), speed=clock.speed)
         with store.connection() as connection:
             counts = views.counts(connection)
         return Outcome(

@@ -81,7 +81,7 @@ def _once(running: Supervisor, console: Console, began: float, said: deque[str])
 
     outcome = perform(running, console, began)
     if not outcome.fine:
-        for line in said:
+        for line in (*said, *map(str, outcome.report.findings)):
             console.print(line, markup=False, highlight=False)
     took = time.monotonic() - began
     console.print(f"{outcome.sent} requests played and audited in {took:.0f} s", highlight=False)

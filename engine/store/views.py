@@ -65,14 +65,17 @@ def counts(connection: Connection) -> Counts:
 
 
 # PostgreSQL itself is the judge: could the transaction that claimed the message see the one
-# that accepted the stop?
+# that accepted the stop? Only stops that named the shopper as the trigger did are counted here;
+# chains of names, known or not by then, are for the audit to follow.
 _AFTER_STOP = """
     select count(*)
       from enrollment e
       join event s on s.id = e.stopped_by
       join message m on m.profile_id = e.profile_id and m.enrollment_id = e.id
+      left join event t on t.id = e.event_id
      where e.status = 'stopped' and m.gate_snapshot is not null
        and pg_visible_in_snapshot(s.accept_xid, m.gate_snapshot)
+       and (s.identifiers = '{}' or t.id is null or s.identifiers && t.identifiers)
 """
 
 

@@ -92,7 +92,7 @@ def sign_out() -> None:
     empty()
 
 
-def products_for_event(language: str) -> list[dict[str, Any]]:
+def products_for_event(language: str, public_url: str) -> list[dict[str, Any]]:
     """The cart as the ``products`` of a Segment e-commerce event."""
     return [
         {
@@ -101,6 +101,8 @@ def products_for_event(language: str) -> list[dict[str, Any]]:
             "price": line.product.price,
             "quantity": line.quantity,
             "category": line.product.category,
+            "url": f"{public_url}/shop/products/{line.product.id}",
+            "image_url": f"{public_url}/static/products/{line.product.id}.svg",
         }
         for line in lines()
     ]

@@ -64,13 +64,18 @@ def _page(template: str, *, status: int = 200, data: Any = None, **values: Any) 
     return Response(body, status=status, mimetype="text/html")
 
 
+def _products() -> list[dict[str, Any]]:
+    return basket.products_for_event(basket.language(), parts().public_url)
+
+
 def _cart_data() -> dict[str, Any]:
     """The cart for the page's script, its money as JavaScript's numbers."""
     data = {
         "cart_id": basket.cart_id(),
-        "products": basket.products_for_event(basket.language()),
+        "products": _products(),
         "value": basket.total(),
         "currency": CURRENCY,
+        "cart_url": f"{parts().public_url}/shop/cart",
     }
     return cast(dict[str, Any], json.loads(to_json(data)))
 
@@ -157,7 +162,7 @@ def buy() -> Page:
                 user_id=user_id,
                 total=total,
                 currency=CURRENCY,
-                products=basket.products_for_event(basket.language()),
+                products=_products(),
                 cart_id=basket.cart_id(),
             ),
         ]

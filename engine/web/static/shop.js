@@ -12,14 +12,18 @@
     act();
   };
 
-  if (data.user) once("shop.user", data.user, () => winback.identify(data.user));
-  else sessionStorage.removeItem("shop.user");
+  if (data.user) {
+    once("shop.user", data.user, () => winback.identify(data.user));
+  } else if (sessionStorage.getItem("shop.user")) {
+    sessionStorage.removeItem("shop.user");
+    winback.reset(); // signed out: whoever comes next is somebody else
+  }
 
   const cart = data.cart;
   const added = /^#added-([a-z]+)$/.exec(location.hash);
   if (cart && added) {
     const product = cart.products.find((each) => each.product_id === added[1]);
-    if (product) winback.track("Product Added", { ...product, cart_id: cart.cart_id, currency: cart.currency });
+    if (product) winback.track("Product Added", { ...product, cart_id: cart.cart_id, currency: cart.currency, cart_url: cart.cart_url });
     // Without the fragment a reload is a reload, not a second thing put into the cart.
     history.replaceState(null, "", location.pathname);
   }
