@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.audiences import PLATFORMS
@@ -20,6 +21,7 @@ from engine.settings import Settings
 from engine.store import lanes as lanes_store
 from engine.store.audiences import AudienceStore
 from engine.store.database import Database
+from engine.web import preferences
 from engine.web.app import Dependencies, create_app
 
 if TYPE_CHECKING:
@@ -103,17 +105,18 @@ def web_app(settings: Settings, hint: Callable[[set[int]], None]) -> Flask:
     except ConfigError as error:  # events are taken all the same; nothing is sent meanwhile
         log.error("%s", error)
         policy = Policy()
-    return create_app(
-        Dependencies(
-            settings=settings,
-            clock=clock,
-            database=store,
-            hint=hint,
-            policy=policy,
-            journeys=shelf.book().current,
-            pages=demo_pages(settings, policy, clock, store) if settings.demo else (),
-        )
+    deps = Dependencies(
+        settings=settings,
+        clock=clock,
+        database=store,
+        hint=hint,
+        policy=policy,
+        journeys=shelf.book().current,
     )
+    pages = [preferences.create_blueprint(deps, renderer(settings, policy).links)]
+    if settings.demo:
+        pages += demo_pages(settings, policy, clock, store)
+    return create_app(replace(deps, pages=pages))
 
 
 def demo_pages(
