@@ -121,7 +121,8 @@ def perform(running: Supervisor, console: Console, began: float) -> Outcome:
             thread.join()
             play.close()
         shelf = bootstrap.journeys(settings, store)
-        report = audit(store, shelf.book(), shelf.policy(), speed=clock.speed)
+        rules = bootstrap.policy_of(settings, shelf)
+        report = audit(store, shelf.book(), rules(), speed=clock.speed)
         with store.connection() as connection:
             counts = views.counts(connection)
         return Outcome(

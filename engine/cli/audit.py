@@ -1,0 +1,154 @@
+"""``winback audit``: are the promises kept?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import fasteners
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from engine import bootstrap
+from engine.cli._recorded import duration
+from engine.cli.main import FINDINGS, print_json
+from engine.clock import from_environment
+from engine.embedded.postgres import EmbeddedPostgres
+from engine.errors import ConfigError
+from engine.runtime.audit import PROMISES, AuditReport, audit
+from engine.settings import Settings
+
+
+@click.command()
+@click.option(
+    "--since",
+    metavar="DURATION|TIME",
+    help='Judge only messages claimed since then: "2 days", 2026-01-31T10:00:00Z.',
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def command(project_dir: Path | None, since: str | None, as_json: bool) -> int:
+    """Check promises 1 to 6 on the live database; 0 everywhere is healthy.
+
+    It reads, in one transaction, and may run beside the workers. Permission is judged by the
+    rules of today: after you have tightened one, --since leaves out what went before.
+
+    Exit codes: 0 all kept, 1 findings, 2 wrong usage.
+
+    \b
+    Example:
+      winback audit
+      winback audit --since "1 day" --json
+    """
+    settings = Settings.from_environment(project_dir=project_dir)
+    clock = from_environment(settings.clock)
+    start = _moment(since, clock.now()) if since else None
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with (
+        _database(settings) as settings,
+        bootstrap.database(settings, connections=2) as store,
+        Progress(*columns, console=console, transient=True, disable=as_json) as progress,
+    ):
+        bar = progress.add_task("reading the journeys", total=None)
+        shelf = bootstrap.journeys(settings, store)
+        report = audit(
+            store,
+            shelf.book(),
+            bootstrap.policy_of(settings, shelf)(),
+            speed=clock.speed,
+            since=start,
+            progress=lambda step: progress.update(bar, description=step),
+        )
+    if as_json:
+        print_json({"ok": report.ok, **asdict(report)})
+    else:
+        _print(report)
+    return 0 if report.ok else FINDINGS
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Settings]:
+    """Settings with the address of a database that answers: yours; else that of the `winback up`
+    that runs here; else the one that it left, started for the while."""
+    if settings.database_url is not None:
+        yield settings
+        return
+    server = EmbeddedPostgres(settings.home / "postgres")
+    if not (server.data / "PG_VERSION").exists():
+        raise ConfigError(
+            f"There is no database in {settings.home} yet: run `winback up` first, or set "
+            "DATABASE_URL to the one to audit."
+        )
+    found = replace(settings, database_url=server.url)
+    lock = fasteners.InterProcessLock(settings.home / "lock")
+    if not lock.acquire(blocking=False):
+        yield found
+        return
+    try:
+        server.start()
+        yield found
+    finally:
+        server.stop()
+        lock.release()
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return now - duration(text, "--since")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _print(report: AuditReport) -> None:
+    console = Console(highlight=False)
+    table = Table(title="Audit", title_justify="left")
+    table.add_column("")
+    table.add_column("promise")
+    table.add_column("violations", justify="right")
+    table.add_column("what was counted", overflow="fold")
+    for promise, words in PROMISES.items():
+        count = report.promises[promise]
+        style = "bold red" if count else "green"
+        table.add_row(promise, words, Text(f"{count:,}", style), _counted(report)[promise])
+    console.print(table)
+    for finding in report.findings:
+        shown = ", ".join(finding.examples)
+        more = ", …" if finding.count > len(finding.examples) else ""
+        line = f"{finding.promise}: {finding.count:,} {finding.words} ({shown}{more})"
+        console.print(Text(line, "red"))
+    facts = report.facts
+    console.print(
+        f"Left to do: {facts['inbox']:,} events in the inbox, {facts['due']:,} messages due, "
+        f"{facts['claimed']:,} on the wire, {facts['active']:,} runs under way."
+    )
+    for count, words in (
+        (facts["standing_still"], "active runs whose timer stands still: see their reason"),
+        (report.unjudged, "cannot be judged any more: versions or profiles have changed since"),
+    ):
+        if count:
+            console.print(Text(f"{count:,} {words}", "yellow"))
+    console.print(Text("All promises are kept.", "bold green") if report.ok else "")
+
+
+def _counted(report: AuditReport) -> dict[str, str]:
+    f = report.facts
+    return {
+        "P1": f"{f['accepted']:,} events accepted, {f['worked']:,} worked, {f['inbox']:,} waiting, "
+        f"{f['set_aside']:,} set aside",
+        "P2": f"{f['duplicates']:,} repeated events left out",
+        "P3": f"{f['stopped']:,} runs stopped, {f['cancelled']:,} messages cancelled, "
+        f"{report.sent_after_stop:,} sent after their stop; {report.known_late:,} sent before it "
+        f"was known; at most {report.wire_ms:,.1f} ms from the gate to the wire",
+        "P4": f"{f['sent']:,} sent, {report.duplicate_sends:,} twice, {report.unknown:,} with "
+        "unknown outcome",
+        "P5": f"{f['skipped']:,} refused at the gate",
+        "P6": f"{f['runs']:,} runs of {f['worked']:,} events looked at again",
+    }

@@ -1,0 +1,410 @@
+"""What the audit asks of PostgreSQL: the rows themselves, not what we meant to write.
+
+All of it runs in one read-only transaction that sees one moment, so it may run beside the
+workers. Large answers are streamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, LiteralString, NamedTuple
+
+from engine.store.database import Connection
+
+#: Rows fetched at a time from a streamed answer: some MB at most.
+FETCH = 2000
+#: Examples kept of each kind of violation.
+EXAMPLES = 5
+
+
+def begin(connection: Connection) -> None:
+    """Make the transaction that begins here see one moment, and write nothing."""
+    connection.execute("set transaction isolation level repeatable read, read only")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """``query`` gives one row, a text that names it, for each violation of ``promise``."""
+
+    promise: str
+    words: str
+    query: LiteralString
+
+
+#: An attempt after which the provider has the message, or may have it.
+_MAY_HAVE: LiteralString = "(d.outcome is null or d.outcome <> 'refused')"
+_OF: LiteralString = "d.profile_id = m.profile_id and d.message_id = m.id"
+_EVENT: LiteralString = "'event ' || e.id"
+_MESSAGE: LiteralString = "'message ' || m.id"
+_RUN: LiteralString = "'run ' || r.id"
+_RUN_OF: LiteralString = "enrollment r on r.profile_id = m.profile_id and r.id = m.enrollment_id"
+
+#: What can be told from the rows alone.
+CHECKS = (
+    Check(
+        "P2",
+        "events counted more than once",
+        "select 'event ' || id from event group by id having count(*) > 1",
+    ),
+    Check(
+        "P2",
+        "profiles whose orders are not the orders in their history",
+        """
+        select 'profile ' || coalesce(p.id, e.profile_id)
+          from (select id, orders from profile) p
+          full join (select profile_id, count(*) as orders from event
+                      where name = 'Order Completed' group by 1) e on e.profile_id = p.id
+         where coalesce(p.orders, 0) <> coalesce(e.orders, 0)""",
+    ),
+    Check(
+        "P2",
+        "events that began more than one run of a journey",
+        """
+        select 'event ' || event_id || ' in ' || journey
+          from enrollment group by journey, event_id having count(*) > 1""",
+    ),
+    Check(
+        "P2",
+        "rows of profiles that do not exist",
+        """
+        select 'profile ' || t.profile_id || ' in ' || t.kind
+          from (select distinct 'event' as kind, profile_id from event
+                union all select distinct 'enrollment', profile_id from enrollment
+                union all select distinct 'message', profile_id from message
+                union all select distinct 'identity', profile_id from identity) t
+         where not exists (select from profile p where p.id = t.profile_id)""",
+    ),
+    Check(
+        "P2",
+        "messages there twice",
+        "select 'message ' || id from message group by id having count(*) > 1",
+    ),
+    Check(
+        "P3",
+        "messages cancelled and handed over all the same",
+        f"""
+        select {_MESSAGE} from message m
+         where m.status = 'cancelled' and exists (
+               select from delivery d where {_OF}
+                  and (d.outcome = 'accepted' or (d.outcome is null and d.attempt = m.attempts)))
+        """,
+    ),
+    Check(
+        "P3",
+        "messages of ended runs that still wait to go",
+        f"""
+        select {_MESSAGE} from message m join {_RUN_OF}
+         where m.status = 'due' and r.status in ('stopped', 'merged')""",
+    ),
+    Check(
+        "P3",
+        "audience places that ended runs still hold",
+        f"""
+        select {_RUN} || ' on ' || a.audience from audience_member a
+          join enrollment r on r.profile_id = a.profile_id and r.id = a.enrollment_id
+         where a.wanted and r.status in ('stopped', 'merged')""",
+    ),
+    Check(
+        "P3",
+        "shoppers put on an audience after they were to come off it",
+        """
+        select 'run ' || a.enrollment_id || ' on ' || a.audience from audience_member a
+         where a.listed and not a.wanted and a.synced_at > a.changed_at""",
+    ),
+    Check(
+        "P4",
+        "messages claimed without a record of the attempt",
+        f"""
+        select {_MESSAGE} from message m
+         where m.attempts <> (select count(*) from delivery d where {_OF})
+            or (m.status in ('claimed', 'sent', 'unknown') and m.attempts = 0)""",
+    ),
+    Check(
+        "P4",
+        "attempts without their message",
+        f"""
+        select 'message ' || d.message_id from delivery d
+         where not exists (select from message m where {_OF})""",
+    ),
+    Check(
+        "P4",
+        "messages that would be sent again though the provider may have them",
+        f"""
+        select {_MESSAGE} from message m
+         where m.status = 'due' and exists (
+               select from delivery d where {_OF} and {_MAY_HAVE}
+                  and not (d.outcome = 'unknown' and m.on_unknown = 'retry'))""",
+    ),
+    Check(
+        "P4",
+        "messages called sent that no provider took",
+        f"""
+        select {_MESSAGE} from message m
+         where m.status = 'sent' and not exists (
+               select from delivery d where {_OF} and d.outcome = 'accepted')""",
+    ),
+    Check(
+        "P5",
+        "messages of runs that are held out",
+        f"""
+        select {_MESSAGE} from message m join {_RUN_OF}
+         where r.held_out and exists (select from delivery d where {_OF})""",
+    ),
+    Check(
+        "P6",
+        "runs stopped by an event that is not after their start",
+        f"""
+        select {_RUN} from enrollment r
+          left join event e on e.id = r.stopped_by and e.profile_id = r.profile_id
+         where r.status = 'stopped'
+           and (e.id is null or (e.time, e.id) <= (r.entered_at, r.event_id))""",
+    ),
+)
+
+#: A message handed over again after the provider had it, or may have had it (P4).
+DOUBLED = Check(
+    "P4",
+    "messages handed over again though the provider may have had them",
+    f"""
+    select {_MESSAGE} from message m
+     where exists (
+           select from delivery d where {_OF} and {_MAY_HAVE}
+              and d.attempt < (select max(l.attempt) from delivery l
+                                where l.profile_id = m.profile_id and l.message_id = m.id)
+              and not (d.outcome = 'unknown' and m.on_unknown = 'retry'))""",
+)
+
+
+def violations(connection: Connection, check: Check) -> tuple[int, list[str]]:
+    """How many there are, and the first few."""
+    row = connection.execute(
+        f"select count(*), (array_agg(name))[1:{EXAMPLES}] from ({check.query}) as t(name)"
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), row[1] or []
+
+
+class Ledger(NamedTuple):
+    """The counters beside the rows that they must agree with. ``taken`` is what drains took out
+    of the inbox, ``events`` the rows of history."""
+
+    accepted: int
+    taken: int
+    duplicates: int
+    refused: int
+    inbox: int
+    events: int
+
+
+def ledger(connection: Connection) -> Ledger:
+    row = connection.execute(
+        """
+        select coalesce(sum(n) filter (where fact = 'accepted'), 0)::bigint,
+               coalesce(sum(n) filter (where fact = 'taken'), 0)::bigint,
+               coalesce(sum(n) filter (where fact = 'duplicate'), 0)::bigint,
+               coalesce(sum(n) filter (where fact = 'refused'), 0)::bigint,
+               (select count(*) from inbox), (select count(*) from event)
+          from ledger
+        """
+    ).fetchone()
+    assert row is not None
+    return Ledger(*row)
+
+
+def facts(connection: Connection) -> dict[str, int]:
+    """What there is: no violations, only figures."""
+    row = connection.execute(
+        """
+        select (select count(*) from rejected where source = 'collector'),
+               (select count(*) from enrollment),
+               (select count(*) from enrollment where status = 'active'),
+               (select count(*) from enrollment where status = 'stopped'),
+               (select count(*) from enrollment where status = 'active' and wake_at is null),
+               count(*),
+               count(*) filter (where status = 'sent'),
+               count(*) filter (where status = 'due'),
+               count(*) filter (where status = 'claimed'),
+               count(*) filter (where status = 'unknown'),
+               count(*) filter (where status = 'failed'),
+               count(*) filter (where status = 'skipped'),
+               count(*) filter (where status = 'cancelled')
+          from message
+        """
+    ).fetchone()
+    assert row is not None
+    names = ("refused_at_the_door", "runs", "active", "stopped", "standing_still")
+    statuses = ("sent", "due", "claimed", "unknown", "failed", "skipped", "cancelled")
+    return dict(zip((*names, "messages", *statuses), row, strict=True))
+
+
+def wire(connection: Connection) -> timedelta:
+    """The widest time, on the shop's clock, from a message's claim to the provider's call."""
+    row = connection.execute(
+        "select max(handed_at - claimed_at) from message where handed_at is not null"
+    ).fetchone()
+    return row[0] if row and row[0] else timedelta(0)
+
+
+class Stopper(NamedTuple):
+    """A handed message, and an event after its run's start whose name stops that journey.
+
+    ``visible``  the transaction that accepted the event was visible to the one that claimed.
+    ``tied``     event and trigger name an identifier in common.
+    """
+
+    message: str
+    profile: int
+    journey: str
+    version: str
+    key: str
+    trigger_id: str
+    trigger: dict[str, Any]
+    event: str
+    name: str
+    time: datetime
+    properties: dict[str, Any]
+    visible: bool
+    tied: bool
+    snapshot: str
+
+
+Names = Sequence[tuple[str, str, str]]
+
+_STOPS: LiteralString = """unnest(%(journeys)s::text[], %(versions)s::text[], %(names)s::text[])
+    as s(journey, version, name)"""
+
+
+def stoppers(connection: Connection, names: Names, since: datetime | None) -> Iterator[Stopper]:
+    """Stop events (``names``: journey, version, event name) that lie after the start of a run
+    whose message was handed over, and were accepted or at least happened before its claim."""
+    query = f"""
+        select m.id::text, m.profile_id, r.journey, r.version, r.key, r.event_id,
+               coalesce(t.properties, '{{}}'), e.id, e.name, e.time, e.properties,
+               pg_visible_in_snapshot(e.accept_xid, m.gate_snapshot),
+               e.identifiers = '{{}}' or t.id is null or e.identifiers && t.identifiers,
+               m.gate_snapshot::text
+          from message m
+          join {_RUN_OF}
+          join {_STOPS} on s.journey = r.journey and s.version = r.version
+          join event e on e.profile_id = m.profile_id and e.name = s.name
+           and e.time >= r.entered_at and (e.time, e.id) > (r.entered_at, r.event_id)
+          left join event t on t.id = r.event_id
+         where m.gate_snapshot is not null and {_SINCE}
+           and (e.time < m.claimed_at or pg_visible_in_snapshot(e.accept_xid, m.gate_snapshot))
+           and exists (select from delivery d where {_OF})"""
+    for row in _stream(connection, query, _parameters(names, since)):
+        yield Stopper(*row)
+
+
+class StoppedRun(NamedTuple):
+    """A run beside an event whose name stops its journey: the one that is said to have stopped
+    it, or one that lies after the start of a run that goes on."""
+
+    run: str
+    profile: int
+    journey: str
+    version: str
+    key: str
+    trigger_id: str
+    trigger: dict[str, Any]
+    event: str
+    name: str
+    time: datetime
+    properties: dict[str, Any]
+
+
+_RUN_AND_EVENT: LiteralString = """
+        select r.id::text, r.profile_id, r.journey, r.version, r.key, r.event_id,
+               coalesce(t.properties, '{}'), e.id, e.name, e.time, e.properties
+          from enrollment r left join event t on t.id = r.event_id"""
+
+
+def stopped(connection: Connection) -> Iterator[StoppedRun]:
+    """Stopped runs, each with the event that stopped it."""
+    query = f"""{_RUN_AND_EVENT}
+          join event e on e.id = r.stopped_by
+         where r.status = 'stopped'"""
+    for row in _stream(connection, query, {}):
+        yield StoppedRun(*row)
+
+
+def missed(connection: Connection, names: Names) -> Iterator[StoppedRun]:
+    """Runs that go on, each with an event worked after its start whose name stops its journey."""
+    query = f"""{_RUN_AND_EVENT}
+          join {_STOPS} on s.journey = r.journey and s.version = r.version
+          join event e on e.profile_id = r.profile_id and e.name = s.name
+           and e.time >= r.entered_at and (e.time, e.id) > (r.entered_at, r.event_id)
+         where r.live"""
+    for row in _stream(connection, query, _parameters(names, None)):
+        yield StoppedRun(*row)
+
+
+class Twins(NamedTuple):
+    """Several messages of one run about one step, and how many steps the run has passed."""
+
+    run: str
+    step: str
+    visits: int
+    messages: list[str]
+
+
+def twins(connection: Connection) -> Iterator[Twins]:
+    query = f"""
+        select r.id::text, m.step, max(r.visits), array_agg(m.id::text)
+          from message m join {_RUN_OF}
+         group by r.id, m.step having count(*) > 1"""
+    for row in _stream(connection, query, {}):
+        yield Twins(*row)
+
+
+def versions(connection: Connection) -> list[tuple[str, str, str]]:
+    """(journey, version, YAML) of every version that was ever in force here."""
+    rows = connection.execute("select journey, version, source from journey_version").fetchall()
+    return [(str(r[0]), str(r[1]), str(r[2])) for r in rows]
+
+
+def unknown_versions(connection: Connection, known: Sequence[tuple[str, str]]) -> int:
+    """Runs of journey versions other than the ``known``."""
+    row = connection.execute(
+        """
+        select count(*) from enrollment e where not exists (
+            select from unnest(%s::text[], %s::text[]) as k(journey, version)
+             where k.journey = e.journey and k.version = e.version)
+        """,
+        [[journey for journey, _ in known], [version for _, version in known]],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def seen_events(connection: Connection, profile: int, snapshot: str) -> list[tuple[str, list[str]]]:
+    """(id, identifiers) of the profile's events whose acceptance ``snapshot`` could see."""
+    return connection.execute(
+        """
+        select id, identifiers from event
+         where profile_id = %s and pg_visible_in_snapshot(accept_xid, %s::pg_snapshot)
+        """,
+        [profile, snapshot],
+    ).fetchall()
+
+
+_SINCE: LiteralString = "(%(since)s::timestamptz is null or m.claimed_at >= %(since)s)"
+
+
+def _parameters(names: Names, since: datetime | None) -> dict[str, Any]:
+    return {
+        "journeys": [name[0] for name in names],
+        "versions": [name[1] for name in names],
+        "names": [name[2] for name in names],
+        "since": since,
+    }
+
+
+def _stream(
+    connection: Connection, query: LiteralString, parameters: dict[str, Any]
+) -> Iterator[tuple[Any, ...]]:
+    with connection.cursor(name="audit") as cursor:
+        cursor.itersize = FETCH
+        cursor.execute(query, parameters)
+        yield from cursor
