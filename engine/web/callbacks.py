@@ -53,9 +53,7 @@ def create_blueprint(deps: Dependencies, receivers: Mapping[str, Receiver]) -> B
         receiver = receivers.get(provider)
         if receiver is None:
             return problem(404, "not_found", f"There is no provider {provider[:40]}.")
-        length = request.content_length
-        if length is None or length > LARGEST:
-            return problem(413, "too_large", f"A post has a length, at most {LARGEST} bytes.")
+        request.max_content_length = LARGEST  # past it, reading the body answers 413
         raw_body = request.get_data(cache=False, parse_form_data=False)
         # What was signed is the address the provider called, which a proxy may have changed.
         query = request.query_string.decode("latin-1")
