@@ -9,6 +9,7 @@ would create the same thing, one starts again from what the other wrote.
 from __future__ import annotations
 
 import logging
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -151,19 +152,22 @@ def _work(shell: Shell, connection: Connection, batch: _Batch, now: datetime) ->
     mine: dict[int, list[Event]] = {}
     for event, profile in zip(batch.events, resolution.profiles, strict=True):
         mine.setdefault(profile, []).append(event)
-    new = set(resolution.created)
+    # Who took a known shopper in is not new to the store: their runs must be loaded (P3).
+    new = set(resolution.created) - merged
     starts = {event.id: entries(book, event) for event in batch.events}
     shoppers = load.shoppers(
         connection, book, profiles, mine, now, starts=starts, merged=merged, new=new
     )
-    for id in merged:
-        after_merge(book, shoppers[id])
 
     worked: list[Shopper] = []
     history: list[tuple[int, Event, str]] = []
     for id, shopper in shoppers.items():
         events = sorted(mine.get(id, ()), key=lambda event: event.order_key)
+        untouched = Shopper(profiles[id])
         try:
+            if id in merged:
+                after_merge(book, shopper)
+                untouched = deepcopy(shopper)
             for event in events:
                 on_event(book, shopper, event, None if shell.exact else now, starts[event.id])
         except Exception as error:
@@ -171,9 +175,8 @@ def _work(shell: Shell, connection: Connection, batch: _Batch, now: datetime) ->
             log.exception("profile %d: %d events set aside", id, len(events))
             why = f"{type(error).__name__}: {error}"
             batch.refused += [(batch.bodies[event.id], why) for event in events]
-            shoppers[id] = Shopper(profiles[id])
-            shoppers[id].profile_changed = id in new
-            worked.append(shoppers[id])
+            untouched.profile_changed = id in resolution.created or id in merged
+            worked.append(untouched)
             continue
         worked.append(shopper)
         history += [(id, event, batch.accepted_by[event.id]) for event in events]
