@@ -10,6 +10,7 @@ import logging
 import msgspec
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +29,9 @@ def install(app: Flask) -> None:
     """Answer every error of ``app`` in the one shape, its own faults with a log entry."""
 
     @app.errorhandler(HTTPException)
-    def known(error: HTTPException) -> Response:
+    def known(error: HTTPException) -> BaseResponse:
         if error.code is None or error.code < 400:
-            return Response(error.get_body(), error.code or 500, error.get_headers())
+            return error.get_response()  # a redirect, or a ready answer given to abort()
         code = (error.name or "error").lower().replace(" ", "_")
         response = problem(error.code, code, error.description or error.name)
         for name, value in error.get_headers():
