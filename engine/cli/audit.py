@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -9,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import fasteners
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -86,17 +86,17 @@ def _database(settings: Settings) -> Iterator[Settings]:
             f"There is no database in {settings.home} yet: run `winback up` first, or set "
             "DATABASE_URL to the one to audit."
         )
-    found = replace(settings, database_url=server.url)
-    lock = fasteners.InterProcessLock(settings.home / "lock")
-    if not lock.acquire(blocking=False):
-        yield found
-        return
-    try:
-        server.start()
-        yield found
-    finally:
-        server.stop()
-        lock.release()
+    with open(settings.home / "lock", "ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # held by the `winback up` that runs it
+            yield replace(settings, database_url=server.url)
+            return
+        try:
+            server.start()
+            yield replace(settings, database_url=server.url)
+        finally:
+            server.stop()
 
 
 def _moment(text: str, now: datetime) -> datetime:
