@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 _decode = msgspec.json.Decoder(Event, float_hook=Decimal).decode
 
-_TRIES = 5
+_TRIES = 10
 
 
 class _Overtaken(Exception):
@@ -100,6 +100,7 @@ def _drain_or_start_again(shell: Shell, lane: int, limit: int) -> Drained:
                 return _drain(shell, connection, lane, limit)
         except (*START_AGAIN, _Overtaken) as reason:
             log.info("lane %d starts again (%s), try %d", lane, type(reason).__name__, attempt + 1)
+            limit = max(1, limit // 2)  # the less it holds at once, the less it meets others
     raise Unavailable(f"lane {lane}: overtaken {_TRIES} times in a row")
 
 

@@ -45,13 +45,15 @@ def assign(connection: Connection, new: dict[str, int], moved: dict[str, int]) -
         )
     if not new:
         return True
+    # In one order for all workers: else two of them could wait for each other in a circle.
+    names = sorted(new)
     done = connection.execute(
         """
         insert into identity (identifier, profile_id)
         select * from unnest(%s::text[], %s::bigint[])
         on conflict do nothing
         """,
-        [texts(new), ids(new.values())],
+        [texts(names), ids(new[name] for name in names)],
     )
     return done.rowcount == len(new)
 
