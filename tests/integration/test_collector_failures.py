@@ -165,6 +165,26 @@ def test_metrics_count_what_happened(app: Flask, database_url: str) -> None:
     assert buckets == sorted(buckets)
 
 
+def test_not_ready_without_a_database(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is still alive, and its metrics still say what they can."""
+
+    def gone(connection: object) -> int:
+        raise psycopg.OperationalError("gone")
+
+    monkeypatch.setattr("engine.web.health.backlog", gone)
+    client = app.test_client()
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.get_json()["code"]) == (503, "not_ready")
+    assert client.get("/healthz").status_code == 200
+    metrics = client.get("/metrics")
+    assert metrics.status_code == 200
+    assert "winback_events_accepted_total 0" in metrics.text
+    assert "winback_inbox_backlog" not in metrics.text
+    assert "gone" in caplog.text
+
+
 def test_events_and_refusals_are_one_transaction(database_url: str) -> None:
     writer = InboxWriter(database_url, "web:test")
     event = b"1\tuser:1\tf\tX\t{user:1}\tm\t2026-01-01Z\t2026-01-01Z\t{}\n"
