@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.audiences import PLATFORMS
-from engine.channels import open_channel
+from engine.channels import RECEIVERS, open_channel, open_receiver
 from engine.clock import Clock, from_environment
 from engine.errors import ConfigError
 from engine.model.policy import Policy
@@ -21,7 +21,7 @@ from engine.settings import Settings
 from engine.store import lanes as lanes_store
 from engine.store.audiences import AudienceStore
 from engine.store.database import Database
-from engine.web import preferences
+from engine.web import callbacks, preferences
 from engine.web.app import Dependencies, create_app
 
 if TYPE_CHECKING:
@@ -113,7 +113,11 @@ def web_app(settings: Settings, hint: Callable[[set[int]], None]) -> Flask:
         policy=policy,
         journeys=shelf.book().current,
     )
-    pages = [preferences.create_blueprint(deps, renderer(settings, policy).links)]
+    receivers = {name: open_receiver(name) for name in RECEIVERS}
+    pages = [
+        preferences.create_blueprint(deps, renderer(settings, policy).links),
+        callbacks.create_blueprint(deps, receivers),
+    ]
     if settings.demo:
         pages += demo_pages(settings, policy, clock, store)
     return create_app(replace(deps, pages=pages))

@@ -149,4 +149,14 @@ def merge(
     connection.execute("delete from consent where profile_id in (%(gone)s, %(into)s)", pair)
     if consents:
         write_consents(connection, [(into, consent) for consent in consents])
+    connection.execute(
+        "update former_profile set profile_id = %(into)s where profile_id = %(gone)s", pair
+    )
+    connection.execute(
+        """
+        insert into former_profile (id, profile_id) values (%(gone)s, %(into)s)
+        on conflict (id) do update set profile_id = excluded.profile_id
+        """,
+        pair,
+    )
     connection.execute("delete from profile where id = %(gone)s", pair)

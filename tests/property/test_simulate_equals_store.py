@@ -146,7 +146,7 @@ def empty(database: Database) -> None:
     with database.connection() as connection:
         connection.execute(
             "truncate inbox, rejected, ledger, profile, identity, event, consent, suppression,"
-            " journey_version, enrollment, message, delivery, audience_member"
+            " journey_version, former_profile, enrollment, message, delivery, audience_member"
         )
 
 

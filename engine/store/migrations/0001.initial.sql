@@ -55,6 +55,14 @@ create table identity (
 );
 create index identity_profile on identity (profile_id);
 
+-- Links in mails name a profile and never expire; a merge ends the profile. This remembers where
+-- it went.
+create table former_profile (
+    id         bigint primary key,              -- the profile that a link was made for
+    profile_id bigint not null                  -- the profile that it is now
+);
+create index former_profile_now on former_profile (profile_id);
+
 create table event (
     profile_id   bigint      not null,
     id           text        not null,
