@@ -14,7 +14,7 @@ from flask import Flask
 from psycopg.conninfo import conninfo_to_dict
 
 from engine.intake import wire
-from engine.store import copying
+from engine.store import copying, inbox
 from engine.store.inbox import InboxRefused, InboxUnavailable, InboxWriter
 from tests.collector_kit import KEY, accepted, collector, counted, rejected
 
@@ -204,6 +204,20 @@ def test_events_and_refusals_are_one_transaction(database_url: str) -> None:
             "(select n from ledger where writer = 'web:test')"
         ).fetchone()
     assert row == (2, 2, 2)
+
+
+def test_a_page_accepts_events_with_its_own_writes_or_not_at_all(database_url: str) -> None:
+    """How an unsubscribe page writes its event and the consent in one transaction."""
+    line = b"1\tuser:1\tf\tX\t{user:1}\tm\t2026-01-01Z\t2026-01-01Z\t{}\n"
+    rows = "select (select count(*) from inbox), (select coalesce(sum(n), 0) from ledger)"
+    with psycopg.connect(database_url) as connection:
+        inbox.write(connection, [line], writer="web:o'page")
+        connection.rollback()
+        assert connection.execute(rows).fetchone() == (0, 0)
+        inbox.write(connection, [line, line], writer="web:o'page")
+        inbox.write(connection, [line], writer="web:o'page")
+        connection.commit()
+        assert connection.execute(rows).fetchone() == (3, 3)
 
 
 def test_a_database_that_was_never_migrated_is_not_the_senders_fault(
