@@ -301,7 +301,7 @@ def web_command(host: str, port: int) -> list[str]:
         *(sys.executable, "-m", "granian"),
         *("--interface", "wsgi", "--host", host, "--port", str(port)),
         *("--workers", "1", "--blocking-threads", "32", "--backlog", "2048"),
-        *("--workers-kill-timeout", "2", "--log-level", "warning", "--no-ws"),
+        *("--workers-kill-timeout", "2", "--log-level", "error", "--no-ws"),
         "workers.web:app",
     ]
 

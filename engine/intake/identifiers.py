@@ -40,8 +40,14 @@ JUNK = frozenset(
     }
 )
 
-#: Properties (of the event or its context) that name a cart.
-CART_FIELDS = ("cart_id", "cart_token", "checkout_token", "checkout_id")
+#: Properties (of the event or its context) that name a cart, with what is put before the value:
+#: a shop that counts its carts and its checkouts both from 1 must not have two shoppers merged.
+CART_FIELDS = {
+    "cart_id": "",
+    "cart_token": "",
+    "checkout_token": "checkout-",
+    "checkout_id": "checkout-",
+}
 
 _EMAIL = re.compile(r"[^\s@<>(),;:\"\[\]\\]+@[^\s@<>(),;:\"\[\]\\.]+(?:\.[^\s@<>(),;:\"\[\]\\.]+)+")
 _STRENGTH: dict[str, int] = {kind: rank for rank, kind in enumerate(IDENTIFIER_KINDS)}
@@ -128,9 +134,9 @@ def identifiers_of(
             found.append(phone(person["phone"], region))
     for cart in carts:
         if cart:
-            for field in CART_FIELDS:
-                if field in cart:
-                    found.append(identifier("cart", cart[field]))
+            for field, before in CART_FIELDS.items():
+                if field in cart and (name := identifier("cart", cart[field])):
+                    found.append(name.replace(":", f":{before}", 1) if before else name)
     found.append(identifier("anonymous", anonymous))
     return tuple(dict.fromkeys([name for name in found if name]))
 

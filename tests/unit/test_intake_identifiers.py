@@ -25,7 +25,7 @@ def test_strongest_first_and_none_twice() -> None:
         "email:a@example.com",
         "phone:+442079460018",
         "cart:c1",
-        "cart:77",
+        "cart:checkout-77",
         "anonymous:cookie",
     )
 

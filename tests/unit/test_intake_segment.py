@@ -124,7 +124,7 @@ def test_what_names_the_shopper() -> None:
     assert order.identifiers == (
         "email:ann@example.com",
         "phone:+12125550123",
-        "cart:7",
+        "cart:checkout-7",
         "cart:tok",
     )
     traits = one("identify", userId="1", traits={"email": "ann@example.com"})
