@@ -16,7 +16,6 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.core.entries import entries
 from engine.core.identity import Resolution, resolve
 from engine.core.profiles import merged_consents, merged_profiles
 from engine.core.react import after_merge, on_event
@@ -146,7 +145,6 @@ def _decode_rows(connection: Connection, rows: list[Taken]) -> _Batch:
 
 
 def _work(shell: Shell, connection: Connection, batch: _Batch, now: datetime) -> int:
-    book = shell.book()
     resolution, profiles = _identify(connection, batch.events)
     merged = _merge(connection, resolution, profiles, now)
 
@@ -155,9 +153,8 @@ def _work(shell: Shell, connection: Connection, batch: _Batch, now: datetime) ->
         mine.setdefault(profile, []).append(event)
     # Who took a known shopper in is not new to the store: their runs must be loaded (P3).
     new = set(resolution.created) - merged
-    starts = {event.id: entries(book, event) for event in batch.events}
-    shoppers = load.shoppers(
-        connection, book, profiles, mine, now, starts=starts, merged=merged, new=new
+    book, shoppers, starts = load.shoppers(
+        shell, connection, profiles, mine, now, merged=merged, new=new
     )
 
     worked: list[Shopper] = []

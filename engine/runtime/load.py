@@ -4,42 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 from engine.core.book import JourneyBook, Needs, widen
-from engine.core.entries import Entry
+from engine.core.entries import Entry, entries
 from engine.core.shopper import Past, Run, Shopper
 from engine.model.event import Event
 from engine.model.profile import Profile
+from engine.runtime.shell import Shell
 from engine.store import runs as runs_store
 from engine.store.database import Connection
 
 
+class Loaded(NamedTuple):
+    """The shoppers of a batch; the ``book`` that knows the versions of all their runs; and, by
+    event id, which journeys each event may start."""
+
+    book: JourneyBook
+    shoppers: dict[int, Shopper]
+    starts: dict[str, list[Entry]]
+
+
 def shoppers(
+    shell: Shell,
     connection: Connection,
-    book: JourneyBook,
     profiles: Mapping[int, Profile],
     events: Mapping[int, list[Event]],
     now: datetime,
     *,
-    starts: Mapping[str, list[Entry]] | None = None,
     merged: Iterable[int] = (),
     new: frozenset[int] | set[int] = frozenset(),
-) -> dict[int, Shopper]:
+) -> Loaded:
     """The working set of each of ``profiles``, with what ``events`` (by profile) will ask for.
 
-    ``starts`` holds, by event id, the journeys each may start. ``merged``
-    profiles get the history of stop events too, for what one identity bought stops
+    ``merged`` profiles get the history of stop events too, for what one identity bought stops
     the runs of the other. ``new`` profiles have no past: nothing is asked of the store.
     """
     found = {id: Shopper(profile) for id, profile in profiles.items()}
     old = [id for id in profiles if id not in new]
+    book = shell.book()
     if old:
-        for run in runs_store.live(connection, old):
+        runs = runs_store.live(connection, old)
+        if unknown := {(run.journey, run.version) for run in runs} - book.versions.keys():
+            # Another worker read the edited journeys before this one did.
+            book = shell.book(unknown)
+        for run in runs:
             found[run.profile_id].live[run.id] = run
+    starts = {event.id: entries(book, event) for mine in events.values() for event in mine}
     places = {
         (profile, entry.journey.name, entry.key)
         for profile, mine in events.items()
-        if starts is not None and profile not in new
+        if profile not in new
         for event in mine
         for entry in starts[event.id]
     }
@@ -48,7 +63,7 @@ def shoppers(
             found[profile].runs[journey, key] = Run(started, active)
     _load_history(connection, book, found, events, now, set(merged), new)
     _load_triggers(connection, book, found)
-    return found
+    return Loaded(book, found, starts)
 
 
 def _load_history(

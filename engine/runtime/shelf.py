@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from engine.clock import Clock
@@ -45,9 +46,22 @@ class Shelf:
         self._policy: Policy | None = None
         self._wrong = ""
 
-    def book(self) -> JourneyBook:
+    def book(self, needed: Iterable[tuple[str, str]] = ()) -> JourneyBook:
+        """The journeys in force. ``needed`` versions that are not known yet are taken from the
+        database: another process read the edited files first, and runs entered there already."""
         self._look()
+        missing = set(needed) - self._book.versions.keys()
+        if missing:
+            with self._guard:
+                self._book = self._with_versions(missing)
         return self._book
+
+    def _with_versions(self, missing: set[tuple[str, str]]) -> JourneyBook:
+        with self._database.connection() as connection:
+            kept = journeys_store.sources(connection, missing)
+        book = self._book
+        older = {**book.versions, **_older(kept)}
+        return open_book(book.current.values(), older, currency=book.currency)
 
     def policy(self) -> Policy:
         """The shop's rules: the last that loaded without an error, for a mistyped cap must not

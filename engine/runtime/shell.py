@@ -20,11 +20,12 @@ SHARDS = 4
 @dataclass(slots=True)
 class Shell:
     """``book`` and ``policy`` are called for each batch, so an edited journey is picked up
-    without a restart. ``channels`` maps a channel ("email") to the provider that serves it."""
+    without a restart; ``book`` may be given the (journey, version)s that it must know.
+    ``channels`` maps a channel ("email") to the provider that serves it."""
 
     database: Database
     clock: Clock
-    book: Callable[[], JourneyBook]
+    book: Callable[..., JourneyBook]
     policy: Callable[[], Policy]
     renderer: Renderer | None = None
     channels: Mapping[str, Channel] = field(default_factory=dict)

@@ -52,9 +52,8 @@ def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None =
             del profiles[id]
         if not profiles:
             return Woken(held=len(held))
-        book = shell.book()
         earliest = now if until is None else runs_store.next_due(connection, candidates) or now
-        shoppers = load.shoppers(connection, book, profiles, {}, earliest)
+        book, shoppers, _ = load.shoppers(shell, connection, profiles, {}, earliest)
         done = Woken(len(profiles), len(held))
         worked = []
         stuck: list[tuple[int, str]] = []

@@ -21,6 +21,21 @@ def keep(connection: Connection, versions: Iterable[tuple[str, str, str]], now: 
     )
 
 
+def sources(
+    connection: Connection, versions: Iterable[tuple[str, str]]
+) -> list[tuple[str, str, str]]:
+    """(journey, version, source) of these (journey, version)s, as far as they are kept."""
+    wanted = list(versions)
+    rows = connection.execute(
+        """
+        select v.journey, v.version, v.source from journey_version v
+          join unnest(%s::text[], %s::text[]) as t(journey, version) using (journey, version)
+        """,
+        [texts(w[0] for w in wanted), texts(w[1] for w in wanted)],
+    ).fetchall()
+    return [(str(r[0]), str(r[1]), str(r[2])) for r in rows]
+
+
 def in_flight(connection: Connection) -> list[tuple[str, str, str]]:
     """(journey, version, source) of the versions that still have live runs."""
     rows = connection.execute(
