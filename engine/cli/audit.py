@@ -33,7 +33,7 @@ from engine.settings import Settings
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def command(project_dir: Path | None, since: str | None, as_json: bool) -> int:
+def command(project_dir: Path | None, since: str | None, as_json: bool) -> None:
     """Check promises 1 to 6 on the live database; 0 everywhere is healthy.
 
     It reads, in one transaction, and may run beside the workers. Permission is judged by the
@@ -70,7 +70,8 @@ def command(project_dir: Path | None, since: str | None, as_json: bool) -> int:
         print_json({"ok": report.ok, **asdict(report)})
     else:
         _print(report)
-    return 0 if report.ok else FINDINGS
+    if not report.ok:
+        raise SystemExit(FINDINGS)
 
 
 @contextmanager

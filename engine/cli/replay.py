@@ -89,7 +89,7 @@ def command(
     bare: bool,
     database: str | None,
     as_json: bool,
-) -> int:
+) -> None:
     """Send recorded events (JSON Lines in Segment form, .gz too, - for standard input) again.
 
     Through the real HTTP collector at --url; while it is down or busy, its events are sent again
@@ -110,7 +110,7 @@ def command(
             raise click.UsageError("--event-time works here, without --url, --speed and --as-now.")
         project = project_dir or Path.cwd()
         ahead = duration(until, "--until")
-        return _event_time(
+        _event_time(
             console,
             project,
             directory or project / "journeys",
@@ -120,6 +120,7 @@ def command(
             database,
             as_json,
         )
+        return
     if directory or bare:
         raise click.UsageError("--journeys and --bare belong to --event-time.")
     if not url:
@@ -141,7 +142,8 @@ def command(
         fed = feed.run(files)
     print_bad_lines(console, fed.bad)
     _print_fed(fed, as_json)
-    return FINDINGS if fed.bad else 0
+    if fed.bad:
+        raise SystemExit(FINDINGS)
 
 
 def _event_time(
@@ -153,7 +155,7 @@ def _event_time(
     bare: bool,
     database: str | None,
     as_json: bool,
-) -> int:
+) -> None:
     policy, findings = load_policy(project / "config" / "winback.yaml")
     found = load_journeys(directory)
     errors = print_errors(console, (*findings, *found.diagnostics))
@@ -176,7 +178,8 @@ def _event_time(
     if not as_json:
         seconds = time.perf_counter() - started
         console.print(f"{len(recorded):,} events in {seconds:.1f} s", highlight=False)
-    return FINDINGS if errors or bad or replay.refused else 0
+    if errors or bad or replay.refused:
+        raise SystemExit(FINDINGS)
 
 
 @contextmanager
