@@ -58,22 +58,27 @@ def goods(public_url: str) -> tuple[Mapping[str, Any], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the run came to. ``dry``: nothing was left in the pipeline."""
+    """What the run came to. ``dry``: nothing was left in the pipeline. ``sent`` and ``missing``
+    are the shoppers' own count: requests, and events acknowledged to them that are nowhere."""
 
     counts: views.Counts
     report: AuditReport
     dry: bool
     sent: int
+    missing: int
     left_the_list: int
     first_mail: float | None
 
     @property
+    def lost(self) -> int:
+        return max(self.report.lost_events, self.missing)
+
+    @property
     def fine(self) -> bool:
-        lost = self.report.lost_events
-        broken = self.report.sent_after_stop or self.report.duplicate_sends or lost
+        broken = self.report.sent_after_stop or self.report.duplicate_sends or self.lost
         return self.dry and self.report.ok and not broken
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, **more: Any) -> dict[str, Any]:
         return {
             "events_accepted": self.counts.accepted,
             "events_processed": self.counts.processed,
@@ -87,10 +92,11 @@ class Outcome:
             "first_mail_seconds": self.first_mail,
             "known_late": self.report.known_late,
             "unknown_outcomes": self.report.unknown,
+            **more,
             "promises": dict(self.report.promises),
             "sent_after_stop": self.report.sent_after_stop,
             "duplicate_sends": self.report.duplicate_sends,
-            "lost_events": self.report.lost_events,
+            "lost_events": self.lost,
             "audit": "ok" if self.fine else "findings",
         }
 
@@ -123,10 +129,12 @@ def perform(running: Supervisor, console: Console, began: float) -> Outcome:
         shelf = bootstrap.journeys(settings, store)
         rules = bootstrap.policy_of(settings, shelf)
         report = audit(store, shelf.book(), rules(), speed=clock.speed)
+        tally = play.tally
         with store.connection() as connection:
             counts = views.counts(connection)
+            missing = views.missing(connection, tally.ids)
         return Outcome(
-            counts, report, dry, play.tally.sent, play.tally.left_the_list, watch.first_mail
+            counts, report, dry, tally.sent, missing, tally.left_the_list, watch.first_mail
         )
 
 
@@ -202,8 +210,7 @@ class Watch:
     def _say(self, counts: views.Counts) -> None:
         self._console.print(
             f"{time.monotonic() - self._began:5.0f} s  {self._clock.now():%a %H:%M}  "
-            f"{counts.processed:5} events  {counts.runs:4} runs  {counts.sent:4} sent  "
-            f"{counts.stopped_by_purchase:4} stopped by purchase  "
-            f"{counts.sent_after_stop} sent after stop",
+            f"{counts.processed:5} events {counts.runs:4} runs {counts.sent:4} sent "
+            f"{counts.stopped_by_purchase:4} bought {counts.sent_after_stop} after stop",
             highlight=False,
         )

@@ -17,6 +17,8 @@ from engine.errors import ConfigError
 from engine.settings import Settings
 from engine.store import views
 
+#: In the demo's home: what web, workers and clock have said.
+LOG = "demo.log"
 #: What the shop's clock shows when the doors open: in the morning no quiet hours stand in the way.
 MORNING = 8
 #: Seconds that PostgreSQL, Redis and the processes usually take to come up.
@@ -31,6 +33,7 @@ def stage(
 
     ``any_port``  take a free port unless WINBACK_PORT names one; else only where the usual one
                   is taken.
+    ``say``       gets each line of a child, with the child's name; all are in ``LOG`` too.
 
     A database of the caller's (DATABASE_URL) is used only when it is empty: the demo's shoppers
     have no business among real ones. Raises ``ConfigError`` otherwise.
@@ -52,8 +55,16 @@ def stage(
                 "Winback's project directory, or name it with --project-dir."
             )
         _require_fresh(settings)
-        with Supervisor(settings, say=say) as running:
-            yield running
+        with (settings.home / LOG).open("a", encoding="utf-8") as log:
+
+            def note(name: str, line: str) -> None:
+                if not log.closed:  # a child's last words may come when all is put away
+                    log.write(f"{name:>9} | {line}\n")
+                    log.flush()
+                say(name, line)
+
+            with Supervisor(settings, say=note) as running:
+                yield running
 
 
 def fast_clock(now: datetime, speed: float) -> str:

@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from engine.cli._company import keep
+from engine.cli._once import Outcome, perform
 from engine.cli._signals import one_interrupt
-from engine.cli._stage import stage
+from engine.cli._stage import LOG, stage
 from engine.cli.main import FINDINGS
 from engine.clock import from_environment
 from engine.embedded.supervisor import Supervisor
@@ -54,53 +56,47 @@ def command(project_dir: Path | None, once: bool, speed: float | None, alone: bo
     began = time.monotonic()
     console = Console(stderr=True)
     said: deque[str] = deque(maxlen=40)
+    outcome: Outcome | None = None
 
     def say(name: str, line: str) -> None:
         said.append(f"{name}: {line}")
-        if not once:
-            console.print(said[-1], style="dim", markup=False, highlight=False)
+        if line.startswith("ended;"):
+            console.print(said[-1], style="red", markup=False, highlight=False)
 
-    code = 0
     with one_interrupt():
         try:
             console.print("Starting PostgreSQL, Redis, web, workers and clock", style="dim")
             fast = speed or (ONCE_SPEED if once else SPEED)
             with stage(project_dir, speed=fast, any_port=once, say=say) as running:
                 if once:
-                    code = _once(running, console, began, said)
+                    outcome = perform(running, console, began)
                 else:
                     _with_a_person(running, console, began, alone=alone)
         except KeyboardInterrupt:
             console.print("Stopped; nothing is left behind.")
-            code = INTERRUPTED if once else 0
-    raise click.exceptions.Exit(code)
-
-
-def _once(running: Supervisor, console: Console, began: float, said: deque[str]) -> int:
-    from engine.cli._once import perform
-
-    outcome = perform(running, console, began)
+    if not once:
+        return
+    if outcome is None:
+        raise click.exceptions.Exit(INTERRUPTED)
     if not outcome.fine:
         for line in (*said, *map(str, outcome.report.findings)):
             console.print(line, markup=False, highlight=False)
-    took = time.monotonic() - began
-    console.print(f"{outcome.sent} requests played and audited in {took:.0f} s", highlight=False)
-    click.echo(json.dumps(outcome.as_json()))
-    return 0 if outcome.fine else FINDINGS
+    # The very last line, when everything has stopped: a program reads it.
+    click.echo(json.dumps(outcome.as_json(seconds=round(time.monotonic() - began, 1))))
+    raise click.exceptions.Exit(0 if outcome.fine else FINDINGS)
 
 
 def _with_a_person(running: Supervisor, console: Console, began: float, *, alone: bool) -> None:
-    from engine.cli._company import keep
-
     speed = from_environment(running.settings.clock).speed
-    console.print(welcome(running.urls["web"], speed, time.monotonic() - began))
+    log = str(running.settings.home / LOG)
+    console.print(welcome(running.urls["web"], speed, log, time.monotonic() - began))
     if not alone:
         keep(running, console, began)
     while True:
         signal.pause()
 
 
-def welcome(web: str, speed: float, took: float) -> Panel:
+def welcome(web: str, speed: float, log: str, took: float) -> Panel:
     """Where everything is, in a frame. ``took``: seconds until it was ready."""
     table = Table.grid(padding=(0, 2))
     for name, value, why in (
@@ -109,6 +105,7 @@ def welcome(web: str, speed: float, took: float) -> Panel:
         ("Live", f"{web}/live/", "events, runs and messages as they happen"),
         ("", "", ""),
         ("Time", f"runs {speed:,.0f} times as fast", f"one second is {lasts(speed)}"),
+        ("Log", log, ""),
     ):
         table.add_row(f"[bold]{name}[/bold]", value, f"[dim]{why}[/dim]")
     return Panel(

@@ -3,6 +3,7 @@ second on a demo; none of them is in the hot path."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -220,6 +221,20 @@ def progress(connection: Connection, now: datetime) -> Progress:
     ).fetchone()
     assert row is not None
     return Progress(*row)
+
+
+def missing(connection: Connection, ids: Collection[str]) -> int:
+    """How many of these events are neither worked, nor in the inbox, nor set aside."""
+    row = connection.execute(
+        """
+        select count(*) from unnest(%s::text[]) as t(id)
+         where not exists (select 1 from event e where e.id = t.id)
+           and not exists (select 1 from inbox i where i.id = t.id)
+           and not exists (select 1 from rejected r where position(t.id in r.body) > 0)
+        """,
+        [list(ids)],
+    ).fetchone()
+    return int(row[0]) if row else len(ids)
 
 
 def is_fresh(connection: Connection) -> bool:

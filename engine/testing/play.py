@@ -29,19 +29,18 @@ class PlayFailed(WinbackError):
 
 @dataclass(slots=True)
 class Tally:
-    """What was said, counted by the sender. ``sent`` counts every copy."""
+    """What was said, counted by the sender: ``sent`` counts every copy, ``ids`` are the
+    ``messageId``s that the collector has answered with 200."""
 
     sent: int = 0
-    different: int = 0
-    orders: int = 0
     left_the_list: int = 0
+    ids: set[str] = field(default_factory=set)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, act: Act) -> None:
         with self._guard:
             self.sent += act.copies
-            self.different += 1
-            self.orders += act.message.get("event") == "Order Completed"
+            self.ids.add(act.message["messageId"])
 
     def left(self) -> None:
         with self._guard:

@@ -204,3 +204,19 @@ def test_a_database_with_a_shopper_is_not_fresh(site: Site, enroll: Enroll) -> N
     enroll(1, "active")
     with site.database.connection() as connection:
         assert not views.is_fresh(connection)
+
+
+def test_an_event_is_missing_when_it_is_nowhere(site: Site) -> None:
+    happened(site, 1, "worked", "Product Viewed")
+    site.do(
+        """insert into inbox (lane, sender, links, name, identifiers, id, time, received_at, body)
+           values (1, 'user:1', false, 'Page', '{user:1}', 'waiting', %s, %s, '{}')""",
+        [NOW, NOW],
+    )
+    site.do(
+        "insert into rejected (received_at, source, reason, body) values (%s, 'drain', 'bad', %s)",
+        [NOW, '{"messageId": "aside"}'],
+    )
+    with site.database.connection() as connection:
+        assert views.missing(connection, ["worked", "waiting", "aside"]) == 0
+        assert views.missing(connection, ["worked", "lost", "gone"]) == 2

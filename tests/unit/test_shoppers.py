@@ -190,7 +190,7 @@ def test_a_play_says_everything_at_its_time(sink: Sink, play: Play, clock: FastC
     assert datetime.fromisoformat(second["sentAt"]) >= start + timedelta(hours=5)
     happened = datetime.fromisoformat(second["timestamp"])
     assert datetime.fromisoformat(second["sentAt"]) - happened == timedelta(days=2)
-    assert (play.tally.sent, play.tally.different) == (3, 2)
+    assert (play.tally.sent, play.tally.ids) == (3, {"first", "second"})
 
 
 def test_a_busy_collector_is_asked_again_with_the_same_message(sink: Sink, play: Play) -> None:
@@ -203,6 +203,7 @@ def test_a_refusal_ends_the_play(sink: Sink, play: Play) -> None:
     sink.answers = [401]
     with pytest.raises(PlayFailed, match="/v1/track answered 401"):
         play.perform([Shopper("", "", timedelta(0), (track(0, "refused"),))])
+    assert play.tally.ids == set()
 
 
 def test_a_stopped_play_says_no_more(sink: Sink, play: Play) -> None:
