@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from engine.errors import DeliveryError, OutcomeUnknown, RenderError
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 THREADS = 32
 #: After this many tries a message that the provider keeps putting off has failed.
 TRIES = 8
+#: Pause before a message whose outcome is unknown is sent again, where its step asks for that.
+RETRY_UNKNOWN = timedelta(minutes=1)
 
 Ready = tuple[Candidate, Rendered]
 
@@ -138,6 +140,10 @@ class Deliverer:
                     continue
                 except RenderError as error:
                     why = str(error)
+                except Exception as error:
+                    # A renderer that breaks its contract must not hold up the whole shard.
+                    log.exception("template %s failed in a way it should not", message.template)
+                    why = f"{type(error).__name__} in template {message.template}"
             broken.append((message.profile_id, message.id, "failed", why, None))
         if broken:
             done.failed += len(broken)
@@ -180,14 +186,16 @@ class Deliverer:
         done.failed += statuses["failed"]
         done.retried += statuses["due"]
         done.unknown += statuses["unknown"]
-        messages = [a.candidate.message for a in attempts]
+        runs = [a.candidate.message.enrollment_id for a in attempts]
         with self.shell.database.connection() as connection:
-            messages_store.settle(connection, [a.result for a in attempts])
+            settled = messages_store.settle(connection, [a.result for a in attempts])
+            profiles = list(settled.values())
+            now = self.shell.clock.now()
+            if statuses["due"]:
+                messages_store.cancel_stopped(connection, profiles, list(settled), now)
             if dead:
-                messages_store.suppress(connection, dead, self.shell.clock.now())
-            runs_store.release(
-                connection, [m.profile_id for m in messages], [m.enrollment_id for m in messages]
-            )
+                messages_store.suppress(connection, dead, now)
+            runs_store.release(connection, profiles, runs)
 
     def _call(self, candidate: Candidate, rendered: Rendered, attempt: int) -> _Attempt:
         """One attempt at the provider, in a thread of the pool. Never raises: whatever happens
@@ -204,8 +212,7 @@ class Deliverer:
             status, outcome, reason = "failed", "refused", str(error)
             suppress = error.suppress
             if error.retry_after is not None and attempt < TRIES:
-                pause = error.retry_after.total_seconds() * 2 ** (attempt - 1)
-                status, due = "due", self.shell.clock.now() + self.shell.real(pause)
+                status, due = "due", self._later(error.retry_after, attempt)
         except OutcomeUnknown as error:
             status, outcome, reason = _unknown(message, attempt), "unknown", str(error)
         except Exception as error:
@@ -213,6 +220,8 @@ class Deliverer:
             log.exception("provider %s failed in a way it should not", channel.name)
             status, outcome = _unknown(message, attempt), "unknown"
             reason = f"{type(error).__name__} in {channel.name}"
+        if status == "due" and due is None:
+            due = self._later(RETRY_UNKNOWN, attempt)
         result = Result(
             message.profile_id,
             message.id,
@@ -227,6 +236,10 @@ class Deliverer:
             reference,
         )
         return _Attempt(candidate, result, suppress)
+
+    def _later(self, pause: timedelta, attempt: int) -> datetime:
+        """When to try again: the pause doubles with every attempt."""
+        return self.shell.clock.now() + self.shell.real(pause.total_seconds() * 2 ** (attempt - 1))
 
 
 def _unknown(message: Message, attempt: int) -> str:

@@ -20,7 +20,6 @@ from engine.runtime.shell import Shell
 from engine.store import messages as messages_store
 from engine.store import profiles as profiles_store
 from engine.store import runs as runs_store
-from engine.store import runs as runs_store
 from engine.store.database import Connection
 from engine.store.messages import Candidate
 
@@ -37,21 +36,16 @@ def claim(shell: Shell, candidates: list[Candidate]) -> dict[str, int]:
             return {}
         ids = list(free)
         standing = messages_store.lock_due(connection, ids, [c.message.id for c in mine])
+        fallen = [c.message.id for c in mine if c.message.id not in standing]
+        if fallen:
+            messages_store.cancel_stopped(connection, ids, fallen, now)
         mine = [c for c in mine if c.message.id in standing]
         if not mine:
             return {}
         go, refused = _judge(connection, shell, mine, now)
         if refused:
             messages_store.refuse(connection, refused, now)
-            over = {id for _, id, status, *_ in refused if status == "skipped"}
-            runs_store.release(
-                connection, ids, [c.message.enrollment_id for c in mine if c.message.id in over]
-            )
-            ended = {id for _, id, status, *_ in refused if status == "skipped"}
-            done = [c.message for c in mine if c.message.id in ended]
-            runs_store.release(
-                connection, [m.profile_id for m in done], [m.enrollment_id for m in done]
-            )
+            runs_store.release(connection, ids, [c.message.enrollment_id for c in mine])
         if not go:
             return {}
         return messages_store.claim(

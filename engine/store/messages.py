@@ -219,25 +219,46 @@ def refuse(
     verdicts: Iterable[tuple[int, str, str, str, datetime | None]],
     now: datetime,
 ) -> None:
-    """Write what the gate refused: (profile, id, status, reason, due again at)."""
+    """Write what may not go: (profile, id, status, reason, due again at). What the fence holds
+    stays as it is: the consent or the address that is missing may be what waits in the inbox."""
     rows = list(verdicts)
     connection.execute(
-        """
+        f"""
+        with held as ({FENCE})
         update message m set status = t.status, reason = t.reason,
                due_at = coalesce(t.due_at, m.due_at),
-               settled_at = case when t.status = 'due' then null else %s::timestamptz end
-          from unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::timestamptz[])
+               settled_at = case when t.status = 'due' then null else %(now)s::timestamptz end
+          from unnest(%(profiles)s::bigint[], %(ids)s::uuid[], %(statuses)s::text[],
+                      %(reasons)s::text[], %(dues)s::timestamptz[])
             as t(profile_id, id, status, reason, due_at)
          where m.profile_id = t.profile_id and m.id = t.id and m.status = 'due'
+           and not exists (select 1 from held where held.profile_id = m.profile_id)
         """,
-        [
-            now,
-            [r[0] for r in rows],
-            [r[1] for r in rows],
-            [r[2] for r in rows],
-            [r[3] for r in rows],
-            [r[4] for r in rows],
-        ],
+        {
+            "now": now,
+            "profiles": array(r[0] for r in rows),
+            "ids": array(r[1] for r in rows),
+            "statuses": texts(r[2] for r in rows),
+            "reasons": texts(r[3] for r in rows),
+            "dues": [r[4] for r in rows],
+        },
+    )
+
+
+def cancel_stopped(
+    connection: Connection, profiles: list[int], ids: list[str], now: datetime
+) -> None:
+    """Cancel those of the messages that are due although a stop has ended their run: it came
+    while the provider was called, and the provider put the message off."""
+    connection.execute(
+        """
+        update message m set status = 'cancelled', reason = r.status, settled_at = %s
+          from enrollment r
+         where m.profile_id = any(%s::bigint[]) and m.id = any(%s::uuid[]) and m.status = 'due'
+           and r.profile_id = m.profile_id and r.id = m.enrollment_id
+           and r.status in ('stopped', 'merged')
+        """,
+        [now, array(profiles), array(ids)],
     )
 
 
@@ -257,10 +278,31 @@ class Result(NamedTuple):
     reference: str
 
 
-def settle(connection: Connection, results: list[Result]) -> None:
-    """Record how attempts went."""
+def settle(connection: Connection, results: list[Result]) -> dict[str, int]:
+    """Record how attempts went; gives message id -> profile.
+
+    Where the shopper was merged while the provider was called, the message has moved to another
+    profile. It is looked for there, by the few that are claimed: else a message that was sent
+    would end as unknown, or be sent again where the step says ``on_unknown: retry`` (P4).
+    """
+    settled = _settle(connection, results)
+    moved = [result for result in results if result.id not in settled]
+    if moved:
+        rows = connection.execute(
+            "select id::text, profile_id from message where status = 'claimed'"
+            " and id = any(%s::uuid[])",
+            [array(result.id for result in moved)],
+        )
+        now_at = {str(id): int(profile) for id, profile in rows}
+        found = [r._replace(profile_id=now_at[r.id]) for r in moved if r.id in now_at]
+        if found:
+            settled |= _settle(connection, found)
+    return settled
+
+
+def _settle(connection: Connection, results: list[Result]) -> dict[str, int]:
     arrays: list[list[Any]] = [list(column) for column in zip(*results, strict=True)]
-    connection.execute(
+    rows = connection.execute(
         """
         with t as (
             select * from unnest(%s::bigint[], %s::uuid[], %s::int[], %s::text[], %s::text[],
@@ -278,9 +320,11 @@ def settle(connection: Connection, results: list[Result]) -> None:
                reference = t.reference,
                settled_at = case when t.status = 'due' then null else t.settled_at end
           from t where m.profile_id = t.profile_id and m.id = t.id
+        returning m.id::text, m.profile_id
         """,
         arrays,
     )
+    return {str(id): int(profile) for id, profile in rows}
 
 
 def abandoned(connection: Connection, before: datetime, now: datetime, limit: int = 1000) -> int:
