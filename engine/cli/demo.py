@@ -73,7 +73,7 @@ def command(project_dir: Path | None, once: bool, speed: float | None, alone: bo
                 else:
                     _with_a_person(running, console, began, alone=alone)
         except KeyboardInterrupt:
-            console.print("Stopped; nothing is left behind.")
+            console.print("Stopped.")
     if not once:
         return
     if outcome is None:
@@ -88,24 +88,27 @@ def command(project_dir: Path | None, once: bool, speed: float | None, alone: bo
 
 def _with_a_person(running: Supervisor, console: Console, began: float, *, alone: bool) -> None:
     speed = from_environment(running.settings.clock).speed
-    log = str(running.settings.home / LOG)
-    console.print(welcome(running.urls["web"], speed, log, time.monotonic() - began))
+    log = running.settings.home / LOG
+    console.print(welcome(running.urls["web"], speed, time.monotonic() - began))
+    console.print(f"What the processes say: {log}", style="dim", markup=False, soft_wrap=True)
     if not alone:
         keep(running, console, began)
     while True:
         signal.pause()
 
 
-def welcome(web: str, speed: float, log: str, took: float) -> Panel:
+def welcome(web: str, speed: float, took: float) -> Panel:
     """Where everything is, in a frame. ``took``: seconds until it was ready."""
     table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")  # an address is whole or of no use
+    table.add_column()
     for name, value, why in (
         ("Shop", f"{web}/shop/", "sign in, look at something, leave"),
         ("Mailbox", f"{web}/mailbox/", "what the shoppers get"),
         ("Live", f"{web}/live/", "events, runs and messages as they happen"),
         ("", "", ""),
         ("Time", f"runs {speed:,.0f} times as fast", f"one second is {lasts(speed)}"),
-        ("Log", log, ""),
     ):
         table.add_row(f"[bold]{name}[/bold]", value, f"[dim]{why}[/dim]")
     return Panel(

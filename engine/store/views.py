@@ -127,8 +127,8 @@ def latest_events(connection: Connection, limit: int) -> list[EventLine]:
     rows = connection.execute(
         f"""
         select e.id, e.name,
-               coalesce(e.properties->>'name', e.properties->>'order_id',
-                        e.properties->>'topic', e.properties->>'title', ''),
+               coalesce(e.properties->>'name', left(e.properties->>'order_id', 14),
+                        e.properties->>'topic', e.properties->>'path', ''),
                {_CALLED}, e.time
           from (select * from event order by processed_at desc, time desc limit %s) e
           left join profile p on p.id = e.profile_id
