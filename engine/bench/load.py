@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from engine.bench import recipe
+from engine.errors import WinbackError
 
 #: Seconds without any answer after which the server is given up.
 SILENCE = 30.0
@@ -77,7 +78,7 @@ class Sending:
         self._process.stdin.flush()
         if self._process.stdout.readline() != "ready\n":
             self.stop()
-            raise RuntimeError("the load did not start")
+            raise WinbackError("the load did not start")
 
     def go(self) -> Sending:
         """The requests are made: send them."""
@@ -87,12 +88,12 @@ class Sending:
         return self
 
     def wait(self) -> Sent:
-        """Raises ``RuntimeError`` where the server did not answer."""
+        """Raises ``WinbackError`` where the server did not answer."""
         try:
             assert self._process.stdout is not None
             answer = self._process.stdout.read()
             if self._process.wait() or not answer:
-                raise RuntimeError("the load broke off: the server does not answer")
+                raise WinbackError("the load broke off: the server does not answer")
             return Sent(**json.loads(answer))
         finally:
             self.stop()

@@ -18,6 +18,10 @@ from engine.bench import (
 from engine.bench.report import Figure
 from engine.bench.sizes import Sizes, Tell
 from engine.bench.stage import Stage
+from engine.errors import WinbackError
+
+#: Lines of the processes that are shown when a measurement fails.
+_LINES = 20
 
 Measure = Callable[[Stage, Sizes, Tell], list[Figure]]
 
@@ -35,8 +39,19 @@ MEASUREMENTS: dict[str, Measure] = {
 }
 
 
-def run(names: Iterable[str], sizes: Sizes, tell: Tell) -> Iterator[tuple[str, list[Figure]]]:
-    """Run them one after another, on services of their own that are gone afterwards."""
+def run(
+    names: Iterable[str], sizes: Sizes, tell: Tell, failed: list[str]
+) -> Iterator[list[Figure]]:
+    """Run them one after another, on services of their own that are gone afterwards.
+
+    One that cannot be measured gives no figures, puts its reason into ``failed`` with what the
+    processes said last, and the others go on.
+    """
     with Stage() as stage:
         for name in names:
-            yield name, MEASUREMENTS[name](stage, sizes, tell)
+            stage.said.clear()
+            try:
+                yield MEASUREMENTS[name](stage, sizes, tell)
+            except WinbackError as error:
+                failed.append("\n".join([f"{name}: {error}", *list(stage.said)[-_LINES:]]))
+                yield []

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from types import TracebackType
 
+from engine.errors import WinbackError
 from engine.testing.smtp import Mail, SmtpSink
 
 _LOOK_SECONDS = 0.02
@@ -76,7 +77,7 @@ class Sink:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError("the mail sink has ended")
+            raise WinbackError("the mail sink has ended")
         return line.strip()
 
 

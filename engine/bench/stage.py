@@ -11,6 +11,7 @@ import shutil
 import socket
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -38,7 +39,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="winback-bench-"))
-        self.said: list[str] = []
+        self.said: deque[str] = deque(maxlen=200)
         self._postgres = EmbeddedPostgres(self.home / "postgres")
         self._redis = EmbeddedRedis(self.home)
         self._numbers = itertools.count(1)

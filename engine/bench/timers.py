@@ -57,6 +57,7 @@ def measure(stage: Stage, sizes: Sizes, tell: Tell) -> list[Figure]:
             arrived = sink.wait_for(sizes.timers, _SECONDS)
             if arrived != sizes.timers:
                 raise WinbackError(f"of {sizes.timers:,} mails {arrived:,} arrived")
+            rows.settle(database, _SECONDS)
         written = _lateness(database, "written_at")
         handed = _lateness(database, "handed_at")
     pace = f"{sizes.timers / sizes.timer_seconds:.0f} a second run out, {waiting} wait"

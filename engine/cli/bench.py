@@ -12,7 +12,7 @@ from engine.bench.measurements import MEASUREMENTS, run
 from engine.bench.report import Figure, notes, table
 from engine.bench.sizes import SCALES
 from engine.cli._signals import one_interrupt
-from engine.cli.main import print_json
+from engine.cli.main import FINDINGS, print_json
 
 
 @click.command()
@@ -33,7 +33,8 @@ def command(names: tuple[str, ...], scale: str, as_json: bool) -> None:
     simulate, memory. Without a name: all of them.
 
     PostgreSQL, Redis, web, workers, clock, load and mail server are the bench's own and are gone
-    afterwards. The exit code never depends on how fast it was.
+    afterwards. Exit code 1 only where something could not be
+    measured, never for being slow.
 
     \b
     Example:
@@ -44,6 +45,7 @@ def command(names: tuple[str, ...], scale: str, as_json: bool) -> None:
     chosen = [name for name in MEASUREMENTS if not names or name in names]
     machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the first measurement"
     figures: list[Figure] = []
+    failed: list[str] = []
     errors = Console(stderr=True)
     with one_interrupt(), _progress(errors, as_json) as progress:
         bar = progress.add_task("starting", total=len(chosen))
@@ -51,7 +53,7 @@ def command(names: tuple[str, ...], scale: str, as_json: bool) -> None:
         def tell(doing: str) -> None:
             progress.update(bar, description=doing)
 
-        for _, found in run(chosen, SCALES[scale], tell):
+        for found in run(chosen, SCALES[scale], tell, failed):
             figures += found
             progress.advance(bar)
     if as_json:
@@ -60,17 +62,26 @@ def command(names: tuple[str, ...], scale: str, as_json: bool) -> None:
                 "scale": scale,
                 "machine": machine,
                 "figures": [figure.to_json() for figure in figures],
+                "failed": failed,
             }
         )
-        return
+    else:
+        _show(figures)
+        errors.print(
+            f"{machine}. Other work on the machine makes figures worse; compare the ratios.",
+            highlight=False,
+        )
+    for reason in failed:
+        errors.print(reason, style="red", markup=False, highlight=False)
+    if failed:
+        raise SystemExit(FINDINGS)
+
+
+def _show(figures: list[Figure]) -> None:
     console = Console()
     console.print(table(figures))
     for note in notes(figures):
         console.print(f"  {note}", style="dim", highlight=False)
-    errors.print(
-        f"{machine}. Other work on the machine makes figures worse; compare the ratios.",
-        highlight=False,
-    )
 
 
 def _progress(console: Console, quiet: bool) -> Progress:
