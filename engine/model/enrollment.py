@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -52,3 +52,5 @@ class Enrollment(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
     stopped_by: str = ""
     ended_at: datetime | None = None
+    #: what an ``offer`` step gave this run: terms, the coupon's code, ``ends_at`` (ISO, UTC)
+    offer: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from typing import Any, Literal
 
 #: A compiled expression. Called with the facts (a mapping of names), gives its value.
@@ -41,13 +41,41 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
+class Calendar:
+    """When a journey starts by the calendar; ``at`` is wall-clock time, ``shift`` may be negative.
+
+    ``date``  a date from the data (``profile.birthday``), in the shopper's own time zone,
+              ``yearly`` or once. ``every``  "day", "month" or weekday names, in the journey's
+              time zone: for all shoppers for whom the trigger's condition holds.
+    Exactly one of ``date`` and ``every`` is given.
+    """
+
+    date: Condition | None = None
+    yearly: bool = False
+    shift: timedelta = timedelta(0)
+    every: tuple[str, ...] = ()
+    at: time = time(9)
+
+
+@dataclass(frozen=True, slots=True)
 class Trigger:
-    """What starts a run. ``key`` gives the product or cart that the run is about."""
+    """What starts a run. ``key`` gives the product or cart that the run is about.
+
+    A ``calendar`` trigger is the event "Calendar Reached" with the journey's name in its
+    property ``journey``, which the clock puts into the inbox when the time has come, so that a
+    calendar, like all else, is an event (its id makes it count once).
+    """
 
     event: str
     condition: Condition | None = None
     key: Condition | None = None
     again: Again = Again()
+    calendar: Calendar | None = None
+
+
+CALENDAR_REACHED = "Calendar Reached"
+SEGMENT_ENTERED = "Segment Entered"
+SEGMENT_LEFT = "Segment Left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +92,11 @@ class Stop:
 class Overdue:
     """What a step does when its timer is late (P9).
 
-    ``send`` whatever the delay; ``skip`` once the delay exceeds ``after``.
+    ``send`` whatever the delay; ``skip`` once the delay exceeds ``after``; ``next window`` once
+    it exceeds ``after``, send at the same local time of day on the next day instead.
     """
 
-    rule: Literal["send", "skip"] = "skip"
+    rule: Literal["send", "skip", "next window"] = "skip"
     after: timedelta = timedelta(days=1)
 
 
@@ -85,6 +114,19 @@ class Wait(Step):
     """``wait: 2 hours``."""
 
     duration: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntil(Step):
+    """``wait: {until: …}``: the next local time ``at`` on one of ``weekdays`` (0 is Monday; empty:
+    any day), in the shopper's time zone; or, with ``date``, that moment from the data (at ``at``
+    if it is a day), plus ``shift``. A moment that has passed already is no wait at all.
+    """
+
+    at: time | None = None
+    weekdays: tuple[int, ...] = ()
+    date: Condition | None = None
+    shift: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +151,8 @@ class Send(Step):
     overdue: Overdue = Overdue()
     on_unknown: Literal["hold", "retry"] = "hold"
     offer: Mapping[str, Any] = field(default_factory=dict)
+    when_quiet: Literal["wait", "skip"] = "wait"
+    when_capped: Literal["wait", "skip"] = "skip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +196,77 @@ class AudienceStep(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class Emit(Step):
+    """``emit: {event: Name, properties: {…}}``: an event of this shopper, as if the shop had sent
+    it. Values written ``= expression`` are computed. It takes the same way in as all events."""
+
+    event: str
+    properties: tuple[tuple[str, Any | Condition], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook(Step):
+    """``webhook: {url: …, body: {…}}``: a JSON POST through the outbox and the gate, so that it
+    is claimed once and stopped like a message; topic ``webhooks`` needs no consent."""
+
+    url: str
+    body: tuple[tuple[str, Any | Condition], ...] = ()
+    overdue: Overdue = Overdue()
+
+
+@dataclass(frozen=True, slots=True)
+class OfferStep(Step):
+    """``offer: {coupon: …, percent: 10, valid: 3 days}``: from here on the run's templates see
+    ``offer``. ``coupon`` ``generate: WB`` makes a code of the run's own (the same on a retry);
+    a plain text is that code for everybody. ``valid`` counts from this step."""
+
+    terms: Mapping[str, Any]
+    generate: str = ""
+    valid: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Jump(Step):
+    """``jump: other-journey``: this run ends, and one of the other journey begins about the same
+    trigger event and key, if its ``again`` allows."""
+
+    journey: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exit(Step):
     """``exit: came back``."""
 
     reason: str
 
 
-AnyStep = Wait | WaitFor | Send | Branch | Split | Update | AudienceStep | Exit
+AnyStep = (
+    Wait
+    | WaitUntil
+    | WaitFor
+    | Send
+    | Branch
+    | Split
+    | Update
+    | AudienceStep
+    | Emit
+    | Webhook
+    | OfferStep
+    | Jump
+    | Exit
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to shoppers in flight when the journey is edited (``winback plan``).
+
+    ``finish`` on the version they entered (default); ``move`` to the new version where the step
+    they wait at still exists (by its ``name`` or, without names, by path and kind), keeping
+    their timer unless the wait became shorter; ``leave``.
+    """
+
+    rule: Literal["finish", "move", "leave"] = "finish"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +274,9 @@ class Journey:
     """A whole journey, ready to run. ``version`` is the hash of its content.
 
     ``start`` is the path of the first step (None: no steps). ``holdout`` is in percent, 0 to 100.
+    ``priority``: of two messages for the last slot of a cap the higher goes. No run starts
+    before ``starts`` or from ``ends`` on (UTC). ``timezone`` (IANA; "": the shop's) is for the
+    calendar; ``owner`` is who to ask.
     """
 
     name: str
@@ -177,3 +288,11 @@ class Journey:
     start: str | None
     steps: Mapping[str, AnyStep]
     source: str = ""
+    priority: int = 0
+    starts: datetime | None = None
+    ends: datetime | None = None
+    owner: str = ""
+    timezone: str = ""
+    change: Change = Change()
+    #: names that steps were given in the YAML (``name: reminder``) -> path
+    names: Mapping[str, str] = field(default_factory=dict)
