@@ -16,9 +16,15 @@ import msgspec
 
 from engine.core.book import JourneyBook, open_book
 from engine.core.decision import Outcome
-from engine.core.gate import judge
+from engine.core.gate import Verdict, judge
 from engine.core.identity import resolve
-from engine.core.profiles import merged_consents, merged_profiles, stricter
+from engine.core.profiles import (
+    absorb,
+    consents_of,
+    merged_consents,
+    merged_profiles,
+    stricter,
+)
 from engine.core.react import after_merge, on_event, on_timers
 from engine.core.shopper import Run, Shopper
 from engine.model.event import Event
@@ -28,6 +34,7 @@ from engine.model.policy import Policy
 from engine.model.profile import Consent, Profile
 
 _TICK = timedelta(microseconds=1)
+_NO_ADDRESS = Verdict("skip", "no address")
 
 
 @dataclass(slots=True)
@@ -53,23 +60,55 @@ class _Person:
     sent: list[tuple[str, datetime]] = field(default_factory=list)
 
 
+class Observer:
+    """Sees what a simulation decides, as it decides it. These methods do nothing."""
+
+    def decided(self, shopper: Shopper, outcome: Outcome) -> None:
+        """The core's decisions since the last call, before anything comes of them."""
+
+    def judged(self, message: Message, verdict: Verdict) -> None:
+        """The gate's word on ``message``, spoken at ``message.due_at``."""
+
+
 class Simulation:
     """Feed events in order of their own time, then ``finish``.
 
     ``bare`` leaves out holdout, caps, quiet hours, consent and the need for an address.
     """
 
-    def __init__(self, journeys: Iterable[Journey], policy: Policy, *, bare: bool = False) -> None:
+    def __init__(
+        self,
+        journeys: Iterable[Journey],
+        policy: Policy,
+        *,
+        bare: bool = False,
+        observer: Observer | None = None,
+    ) -> None:
         chosen = [dataclasses.replace(j, holdout=0) if bare else j for j in journeys]
         self.book: JourneyBook = open_book(chosen, currency=policy.shop.currency)
         self.policy = policy
         self.bare = bare
+        self.observer = observer or Observer()
         self.tallies = {journey.name: Tally() for journey in chosen}
         self.events = 0
         self._who: dict[str, int] = {}
         self._people: dict[int, _Person] = {}
         self._accounts: dict[int, set[str]] = {}
         self._last: datetime | None = None
+
+    def introduce(self, event: Event) -> Shopper:
+        """Take in what an Identify says of its shopper without waking any journey; gives the
+        shopper, as known from then on."""
+        person = self._person_of(event)
+        person.shopper.profile = absorb(person.shopper.profile, event)
+        person.shopper.outcome.consents.extend(consents_of(event))
+        self._settle(person, event.time)
+        return person.shopper
+
+    def advance(self, before: datetime) -> None:
+        """Let the clock run to just before that time, from one timer to the next."""
+        for person in self._people.values():
+            self._run_on(person, before - _TICK)
 
     def feed(self, event: Event) -> None:
         """Work one event. Raises ``ValueError`` when it is older than the one before."""
@@ -172,9 +211,11 @@ class Simulation:
         shopper = person.shopper
         outcome = shopper.outcome
         if outcome.enrollments or outcome.messages or outcome.consents:
+            self.observer.decided(shopper, outcome)
             self._take_in(person, outcome)
             shopper.outcome = Outcome()
         elif outcome.traces:
+            self.observer.decided(shopper, outcome)
             shopper.outcome = Outcome()
         if person.waiting:
             self._deliver(person, now)
@@ -205,6 +246,7 @@ class Simulation:
             person.waiting.remove(message)
             kind = "email" if message.channel == "email" else "phone"
             if not self.bare and not profile.traits.get(kind):
+                self.observer.judged(message, _NO_ADDRESS)
                 continue
             verdict = judge(
                 message,
@@ -216,6 +258,7 @@ class Simulation:
                 message.due_at,
                 bare=self.bare,
             )
+            self.observer.judged(message, verdict)
             if verdict.action == "wait" and verdict.until is not None:
                 person.waiting.append(msgspec.structs.replace(message, due_at=verdict.until))
             elif verdict.action == "send":
