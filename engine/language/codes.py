@@ -50,7 +50,7 @@ _ERRORS = {
         "a key is missing",
         "Something that cannot be left out is not there: a journey needs journey, trigger and "
         "steps; a trigger and a stop need event; a send needs template; a wait for needs event "
-        "and at most.",
+        "and at most. A trigger may have date, every or segment instead of event.",
     ),
     "J007": (
         "the wrong kind of value",
@@ -72,7 +72,8 @@ _ERRORS = {
     "J010": (
         "the name is not the file's",
         "The value of 'journey' must be the name of the file without .yaml, so that a name in a "
-        "report leads to its file. It is made of small letters, digits and '-'.",
+        "report leads to its file. It is made of small letters, digits and '-'. A jump names "
+        "the other journey in the same way.",
     ),
     "J011": (
         "not one of the choices",
@@ -81,7 +82,8 @@ _ERRORS = {
     "J012": (
         "unknown step",
         "A step begins with one of: wait, wait for, send, branch, split, update, audience, "
-        "exit. This one begins with something else, which is mostly a misspelling.",
+        "emit, webhook, offer, jump, exit. This one begins with something else, which is mostly "
+        "a misspelling.",
     ),
     "J013": (
         "two steps in one",
@@ -134,7 +136,46 @@ _ERRORS = {
     ),
     "J022": (
         "a wait that is none",
-        "A wait must be longer than nothing. To go on at once, leave the step out.",
+        "A wait must be longer than nothing. To go on at once, leave the step out. An offer "
+        "must be valid for longer than nothing.",
+    ),
+    "J023": (
+        "two triggers in one",
+        "A run starts in one way: by an event, a date in the data (date), the calendar (every) "
+        "or a segment. Write a second journey for the second way; one may jump to the other.",
+    ),
+    "J024": (
+        "not a time of day",
+        "Times of day are hours and minutes from 00:00 to 23:59, such as 09:00 or 18:30.",
+    ),
+    "J025": (
+        "not a date",
+        "A date is written 2026-11-01, a moment 2026-11-01 09:00 (in the journey's time zone, "
+        "or with an offset: 2026-11-01T09:00+05:30). Where a date may come from the data it is "
+        "an expression, such as profile.subscription_ends.",
+    ),
+    "J026": (
+        "a date that does not come from the profile",
+        "A trigger by date is looked up in the profiles of all shoppers before anything has "
+        "happened, so it can depend on nothing but the profile: profile.birthday. To send "
+        "something to all shoppers on one day, use every: day with starts and ends.",
+    ),
+    "J027": (
+        "not a web address",
+        "A webhook goes to https://host/path; http:// is for this machine alone, for what is "
+        "sent is personal. The address is fixed: what differs from shopper to shopper goes into "
+        "the body. Passwords do not belong into it.",
+    ),
+    "J028": (
+        "an event that a journey cannot make up",
+        "Orders, consent, identity, what a provider reports and what Winback counts by are "
+        "believed wherever they are seen. A journey that made one up would falsify sales, "
+        "permission or delivery. Give the event a name of your own.",
+    ),
+    "J029": (
+        "the name of a step",
+        "A step's name is made of letters, digits, '-' and spaces, and no other step of the "
+        "journey has it: plans, reports and tests find the step by it.",
     ),
 }
 

@@ -26,6 +26,7 @@ class Context:
 
     Collects the compiled ``steps`` by path and, for what the marketing sense looks at, where
     each ``places`` stands in the file and the ``texts`` of conditions, to point into them.
+    ``names`` are those that steps were given; ``given_again``: a calendar trigger has ``again``.
     """
 
     report: Report
@@ -34,6 +35,8 @@ class Context:
     steps: dict[str, AnyStep] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     texts: dict[str, Scalar] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    given_again: bool = False
 
     def is_promotion(self, topic: str) -> bool:
         """Whether the topic is other than transactional. An unknown one is reported elsewhere."""

@@ -49,6 +49,8 @@ _TABLE = {
     "Product Shared": f"share_via share_message recipient {_PRODUCT}",
     "Cart Shared": "share_via share_message recipient cart_id products",
     "Product Reviewed": "product_id review_id review_body rating",
+    "Segment Entered": "segment",
+    "Segment Left": "segment",
 }
 
 #: Derived for every event, and the cart's identifiers that shops send with any of them.
@@ -75,6 +77,22 @@ NAMES = (
     "Alias",
     "Consent Given",
     "Consent Withdrawn",
+    "Calendar Reached",
     *(f"Email {what}" for what in _MAIL.split(", ")),
     *(f"SMS {what}" for what in _TEXT.split(", ")),
 )
+
+#: What counts as money or as a yes of the shopper, or is Winback's own: a journey that made one
+#: up would falsify what was sold, agreed to or delivered.
+_OTHERS_ONLY = frozenset(
+    {
+        *("Identify", "Page", "Screen", "Group", "Alias", "Consent Given", "Calendar Reached"),
+        *("Order Completed", "Order Updated", "Order Refunded", "Order Cancelled"),
+        *(name for name in NAMES if name.startswith(("Email ", "SMS "))),
+    }
+)
+
+
+def may_be_emitted(name: str) -> bool:
+    """Whether an ``emit`` step may make an event of this name."""
+    return name not in _OTHERS_ONLY

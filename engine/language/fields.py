@@ -36,7 +36,7 @@ class Fields:
     """A mapping whose keys are known. In keys of several words ``_`` and a space are the same.
 
     Reports a key that comes twice, is not ``known``, or is ``required`` and missing. Something
-    that is no mapping is reported and reads as empty.
+    that is no mapping is reported, reads as empty and is not ``sound``.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Fields:
         self.report = report
         self.what = what
         self.place = node.place
+        self.sound = isinstance(node, Mapping)
         self._entries: dict[str, Entry] = {}
         self._meant: set[str] = set()
         self._known = {_same(name): name for name in known}
@@ -80,6 +81,10 @@ class Fields:
 
     def __contains__(self, name: str) -> bool:
         return _same(name) in self._entries
+
+    def meant(self, name: str) -> bool:
+        """Whether a misspelt key was taken to mean this one, so that it is not missing too."""
+        return name in self._meant
 
     def get(self, name: str) -> Tree | None:
         entry = self._entries.get(_same(name))

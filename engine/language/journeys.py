@@ -6,23 +6,29 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
-from engine.core.conditions import names_used
 from engine.language.context import Context
-from engine.language.fields import Fields, read_text
+from engine.language.fields import Fields
+from engine.language.moments import read_moment, read_timezone
 from engine.language.reader import parse
 from engine.language.report import Place, Report
 from engine.language.sense import check_sense
 from engine.language.steps import compile_steps
 from engine.language.tree import Listing, Mapping, Tree, canonical, kind_of, short
+from engine.language.triggers import add_without, read_trigger
 from engine.model.diagnostic import Diagnostic
-from engine.model.journey import Again, Condition, Journey, Stop, Trigger
+from engine.model.journey import Change, Journey, Stop
 from engine.model.policy import Policy
 
-_KEYS = ("journey", "title", "trigger", "stop", "holdout", "steps")
+_KEYS = (
+    *("journey", "title", "owner", "priority", "starts", "ends", "timezone", "on change"),
+    *("trigger", "stop", "holdout", "steps"),
+)
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_AFTER = "after "
+_PRIORITY = re.compile(r"[+-]?[0-9]{1,4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +126,18 @@ def _compile(
     fields = Fields(report, tree, "a journey", _KEYS, ("journey", "trigger", "steps"))
     name = _name(report, fields, expected)
     title = fields.text("title")
-    trigger = _trigger(context, fields.get("trigger"))
+    begin = fields.get("trigger")
+    trigger, without = (None, None) if begin is None else read_trigger(context, begin)
     stops = _stops(context, fields.get("stop"))
     holdout = fields.percent("holdout")
     steps = fields.get("steps")
     start = compile_steps(context, steps, "steps", None).start if steps is not None else None
     if isinstance(steps, Listing) and not steps.items:
         report.add("J007", steps.place, "a journey needs at least one step")
+    if start is not None and without is not None:
+        start = add_without(context, without, start)
+    when = _when(context, fields)
+    owner, priority, change = fields.text("owner"), _priority(fields), _change(fields)
     if name is None or trigger is None:
         return None
     return Journey(
@@ -139,7 +150,52 @@ def _compile(
         start=start,
         steps=context.steps,
         source=content if isinstance(content, str) else content.decode("utf-8-sig"),
+        priority=priority,
+        starts=when.starts,
+        ends=when.ends,
+        owner=owner or "",
+        timezone=when.timezone,
+        change=change,
+        names=context.names,
     )
+
+
+class _When(NamedTuple):
+    starts: datetime | None
+    ends: datetime | None
+    timezone: str
+
+
+def _when(context: Context, fields: Fields) -> _When:
+    node = fields.get("timezone")
+    zone = "" if node is None else read_timezone(context.report, node) or ""
+    shop = "UTC" if context.policy is None else context.policy.shop.timezone
+    starts, ends = (
+        None if value is None else read_moment(context.report, value, f"'{name}'", zone or shop)
+        for name, value in ((name, fields.get(name)) for name in ("starts", "ends"))
+    )
+    context.places["ends"] = fields.key_place("ends")
+    return _When(starts, ends, zone)
+
+
+def _priority(fields: Fields) -> int:
+    text, node = fields.text("priority"), fields.get("priority")
+    if text is None or node is None:
+        return 0
+    if not _PRIORITY.fullmatch(text):
+        message = f"'priority' cannot be '{short(text)}'"
+        fields.report.add("J011", node.place, message, "write a whole number, -9999 to 9999")
+        return 0
+    return int(text)
+
+
+def _change(fields: Fields) -> Change:
+    match fields.choice("on change", ("finish", "move", "leave")):
+        case "move":
+            return Change("move")
+        case "leave":
+            return Change("leave")
+    return Change()
 
 
 def _name(report: Report, fields: Fields, expected: str | None) -> str | None:
@@ -153,48 +209,6 @@ def _name(report: Report, fields: Fields, expected: str | None) -> str | None:
         message = f"the journey '{name}' is in the file '{short(expected)}.yaml'"
         report.add("J010", node.place, message, "give both the same name")
     return name
-
-
-def _trigger(context: Context, node: Tree | None) -> Trigger | None:
-    if node is None:
-        return None
-    fields = Fields(
-        context.report, node, "the trigger", ("event", "if", "key", "again"), ("event",)
-    )
-    event = context.event(fields, "trigger")
-    condition = context.condition(fields.get("if"), "trigger/if")
-    key = context.condition(fields.get("key"), "trigger/key")
-    if key is not None:
-        _check_key(context, key)
-    again = _again(context, fields.get("again"))
-    return None if event is None else Trigger(event, condition, key, again)
-
-
-def _check_key(context: Context, key: Condition) -> None:
-    foreign = sorted({holder for holder, _ in names_used(key)} - {"event"})
-    if foreign or key.history:
-        what = f"'{foreign[0]}'" if foreign else "the history"
-        place = context.texts["trigger/key"].place
-        context.report.add(
-            "J015",
-            place,
-            f"the key cannot depend on {what}",
-            "take it from the event: event.product_id",
-        )
-
-
-def _again(context: Context, node: Tree | None) -> Again:
-    rule = None if node is None else read_text(context.report, node, "'again'")
-    if node is None or rule is None or rule == "never":
-        return Again()
-    if rule == "always":
-        return Again("always")
-    if rule.startswith(_AFTER):
-        after = context.duration_after(node, len(_AFTER))
-        return Again() if after is None else Again("after", after)
-    message = f"'again' cannot be '{short(rule)}'"
-    context.report.add("J011", node.place, message, "write never, always, or after 30 days")
-    return Again()
 
 
 def _stops(context: Context, node: Tree | None) -> tuple[Stop, ...]:

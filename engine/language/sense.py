@@ -92,21 +92,22 @@ def _check_condition(context: Context, journey: Journey, condition: Condition, e
 def _place(context: Context, condition: Condition, holder: str, name: str) -> Place:
     """Where in the file a condition speaks of ``holder.name``."""
     text = context.texts[condition.path]
-    skip = text.text.rfind(condition.source)
+    start = max(text.text.rfind(condition.source), 0)
     pattern = rf"\b{holder}\b" if holder else ""
     if name:
         pattern += (r"\s*(?:\.\s*|\[\s*['\"])" if holder else "['\"]") + re.escape(name)
-    found = re.search(pattern, condition.source)
-    return text.at(max(skip, 0) + found.start()) if found else text.place
+    found = re.compile(pattern).search(text.text, start)
+    return text.at(found.start()) if found else text.place
 
 
 def _check_events(context: Context, journey: Journey) -> None:
-    _check_name(context, journey.trigger.event, context.places["trigger/event"])
+    if "trigger/event" in context.places:  # else the event's name is ours
+        _check_name(context, journey.trigger.event, context.places["trigger/event"])
     for stop in journey.stops:
         _check_name(context, stop.event, context.places[f"{stop.path}/event"])
     for step in journey.steps.values():
         if isinstance(step, WaitFor):
-            _check_name(context, step.event, context.places[f"{step.path}/wait for/event"])
+            _check_name(context, step.event, context.places[f"{step.path}/event"])
 
 
 def _check_name(context: Context, name: str, place: Place) -> None:

@@ -10,24 +10,36 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from engine.language.actions import FLAT, read_wait
+from engine.language.actions import FLAT
 from engine.language.context import Context
 from engine.language.fields import Fields, did_you_mean, read_list
 from engine.language.report import Place, Report
 from engine.language.tree import Mapping, Scalar, Tree, kind_of, short
+from engine.language.waits import read_wait
 from engine.model.journey import AnyStep, Arm, Branch, Split, WaitFor
 
 #: The keys of each kind of step, the one that names it first.
 KINDS: dict[str, tuple[str, ...]] = {
     "wait": ("wait",),
     "wait for": ("wait for", "then", "else"),
-    "send": ("send", "template", "topic", "if overdue", "on_unknown", "offer"),
+    "send": (
+        *("send", "template", "topic", "if overdue", "on_unknown", "when quiet", "when capped"),
+        "offer",
+    ),
     "branch": ("branch",),
     "split": ("split",),
     "update": ("update",),
     "audience": ("audience",),
+    "emit": ("emit",),
+    "webhook": ("webhook", "if overdue"),
+    "offer": ("offer",),
+    "jump": ("jump",),
     "exit": ("exit",),
 }
+#: Beside these keys ``offer`` is what a message offers, and no step of its own.
+_OF_A_MESSAGE = frozenset({"send", "template", "topic", "on unknown"})
+_ENDS = ("exit", "jump")
+_STEP_NAME = re.compile(r"[^\W_](?:[\w -]{0,58}\w)?")
 _REQUIRED = {"send": ("template",)}
 _SHARE = re.compile(r"([0-9]{1,3}) ?%?(?: +(.*)|)", re.DOTALL)
 
@@ -63,17 +75,33 @@ def _compile_step(context: Context, node: Tree, path: str, following: str | None
     kind = _kind(context, node)
     if kind is None:
         return True
-    fields = Fields(
-        context.report, node, f"step '{kind}'", KINDS[kind], (kind, *_REQUIRED.get(kind, ()))
-    )
+    required = (kind, *_REQUIRED.get(kind, ()))
+    fields = Fields(context.report, node, f"step '{kind}'", (*KINDS[kind], "name"), required)
+    _name(context, fields, path)
     step: AnyStep | None
     if kind in _NESTED:
         step, goes_on = _NESTED[kind](context, fields, path, following)
     else:
-        step, goes_on = FLAT[kind](context, fields, path, following), kind != "exit"
+        step, goes_on = FLAT[kind](context, fields, path, following), kind not in _ENDS
     if step is not None:
         context.steps[path] = step
     return goes_on
+
+
+def _name(context: Context, fields: Fields, path: str) -> None:
+    """What the step is called in plans, reports and tests."""
+    name, node = fields.text("name"), fields.get("name")
+    if name is None or node is None:
+        return
+    if not _STEP_NAME.fullmatch(name):
+        hint = "use letters, digits, '-' and spaces, at most 60"
+        context.report.add("J029", node.place, f"'{short(name)}' cannot name a step", hint)
+    elif name in context.names:
+        line = context.places[context.names[name]].line
+        message = f"another step is called '{short(name)}'"
+        context.report.add("J029", node.place, message, f"it stands in line {line}")
+    else:
+        context.names[name] = path
 
 
 def _kind(context: Context, node: Tree) -> str | None:
@@ -84,6 +112,8 @@ def _kind(context: Context, node: Tree) -> str | None:
         report.add("J007", node.place, f"a step must be a mapping, not {kind_of(node)}", hint)
         return None
     named = [entry.key for entry in node.entries if entry.key.text.replace("_", " ") in KINDS]
+    if any(entry.key.text.replace("_", " ") in _OF_A_MESSAGE for entry in node.entries):
+        named = [key for key in named if key.text != "offer"]
     kinds = list(dict.fromkeys(key.text.replace("_", " ") for key in named))
     if not kinds:
         first = node.entries[0].key
@@ -109,7 +139,7 @@ def _wait_for(context: Context, fields: Fields, path: str, following: str | None
         return None, goes_on
     known = ("event", "if", "at most")
     what = Fields(context.report, node, "'wait for'", known, ("event", "at most"))
-    event = context.event(what, f"{path}/wait for")
+    event = context.event(what, path)
     condition = context.condition(what.get("if"), f"{path}/wait for/if")
     at_most = read_wait(context.report, what.get("at most"))
     if event is None or at_most is None:
