@@ -157,8 +157,5 @@ def _outcome(
     for run in runs:
         whose = {"journey": run.journey} if several else {}
         if run.ended_at is not None and run.status in ("stopped", "finished"):
-            stopped = "goal" if run.goal else "stopped"
-            yield (
-                run.ended_at,
-                {"exit": run.reason if run.status == "finished" else stopped} | whose,
-            )
+            end = "goal" if run.goal else "stopped"
+            yield run.ended_at, {"exit": run.reason if run.status == "finished" else end, **whose}

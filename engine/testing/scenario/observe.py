@@ -1,0 +1,125 @@
+"""Writes down what a simulation decides: for the expectations, the timeline and the coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from engine.core.decision import Mark, Outcome
+from engine.core.gate import Verdict
+from engine.core.shopper import Shopper
+from engine.model.enrollment import Enrollment
+from engine.model.event import Event
+from engine.model.journey import AudienceStep, Journey, Send
+from engine.model.message import Message
+from engine.runtime.simulate import Observer
+from engine.testing.scenario.model import Kind, Line, Seen
+
+
+class Recorder(Observer):
+    """Collects ``seen``, ``timeline`` and ``marks`` (journey and mark), each in order of work."""
+
+    def __init__(self, journeys: Mapping[str, Journey]) -> None:
+        self.seen: list[Seen] = []
+        self.timeline: list[Line] = []
+        self.marks: list[tuple[str, Mark]] = []
+        self.runs: dict[str, Enrollment] = {}
+        self._journeys = journeys
+        self._ended: set[tuple[str, str]] = set()
+        self._waiting: dict[str, Message] = {}
+        self._audiences: dict[str, list[str]] = {}
+
+    def comes(self, event: Event) -> None:
+        """``event`` is about to be fed."""
+        self.timeline.append(Line(event.time, "", "", "event", event.name))
+
+    def refused(self, event: Event, journey: str, path: str, why: str) -> None:
+        """``event`` started no run of ``journey``."""
+        self.timeline.append(Line(event.time, journey, path, "refused", why))
+        self.marks.append((journey, Mark(path, "refused", why, event.time)))
+
+    def decided(self, shopper: Shopper, outcome: Outcome) -> None:
+        self.runs.update(outcome.enrollments)
+        for message in outcome.messages:
+            self._waiting[message.id] = message
+        for run_id, marks in outcome.traces.items():
+            run = self.runs.get(run_id)
+            if run is not None:
+                for mark in marks:
+                    self._mark(run, mark, shopper)
+        for run in outcome.enrollments.values():
+            self._end(run)
+
+    def judged(self, message: Message, verdict: Verdict) -> None:
+        at, step = message.due_at, message.step
+        if verdict.action == "wait" and verdict.until is not None:
+            why = f"{verdict.reason}, until {verdict.until:%Y-%m-%d %H:%M} UTC"
+            self._line(at, message.journey, step, "held back", why)
+            return
+        self._waiting.pop(message.id, None)
+        said: dict[str, Any] = {"template": message.template, "topic": message.topic, "step": step}
+        what = f"{message.channel} {message.template}"
+        if verdict.action == "send":
+            self._line(at, message.journey, step, "sent", what)
+            said |= {"send": message.channel, "offer": message.offer}
+            self._see(at, "send", message.journey, said)
+        else:
+            self._line(at, message.journey, step, "not sent", f"{what}: {verdict.reason}")
+            said |= {"skip": message.channel, "reason": verdict.reason}
+            self._see(at, "skip", message.journey, said)
+
+    def _mark(self, run: Enrollment, mark: Mark, shopper: Shopper) -> None:
+        name, path, at = run.journey, mark.path, mark.at
+        self.marks.append((name, mark))
+        self._line(at, name, path, mark.verdict, mark.why)
+        step = self._journeys[name].steps.get(path)
+        if mark.verdict == "enters":
+            self._see(at, "enter", name, {"enter": name, "key": run.key})
+        elif mark.verdict == "waits":
+            until = run.wake_at if run.at == path else None
+            said = {"wait": path, "step": path, "until": until, "for": run.waiting_for}
+            self._see(at, "wait", name, said)
+        elif mark.verdict in ("withheld", "skips") and isinstance(step, Send):
+            said = {"template": step.template, "topic": step.topic, "step": path}
+            self._see(at, "skip", name, {**said, "skip": step.channel, "reason": mark.why})
+        elif mark.verdict == "updates":
+            traits = shopper.profile.traits
+            changed = {trait: traits[trait] for trait in mark.why.split(", ") if trait in traits}
+            self._see(at, "profile", name, {"profile": changed, "step": path})
+        elif isinstance(step, AudienceStep) and mark.verdict in ("add", "remove"):
+            mine = self._audiences.setdefault(run.id, [])
+            if mark.verdict == "add":
+                mine.append(step.audience)
+            elif step.audience in mine:
+                mine.remove(step.audience)
+            what = {"audience": {mark.verdict: step.audience}, "step": path}
+            self._see(at, "audience", name, what)
+
+    def _end(self, run: Enrollment) -> None:
+        """A run that finished can still be stopped: that is another end."""
+        if run.status == "active" or run.ended_at is None or (run.id, run.status) in self._ended:
+            return
+        self._ended.add((run.id, run.status))
+        at, name = run.ended_at, run.journey
+        if run.status == "stopped":
+            for message in [m for m in self._waiting.values() if m.enrollment_id == run.id]:
+                del self._waiting[message.id]
+                what = f"{message.channel} {message.template}"
+                self._line(at, name, message.step, "cancelled", what)
+            for audience in self._audiences.pop(run.id, ()):
+                self._line(at, name, "", "remove", audience)
+                self._see(at, "audience", name, {"audience": {"remove": audience}})
+            reason = "goal" if run.goal else "stopped"
+        else:
+            reason = run.reason
+            if reason == "finished":
+                self._line(at, name, "", "finished", "the end of the journey")
+        said = {"exit": reason, **({"step": run.at} if run.at else {})}
+        self._see(at, "exit", name, said)
+
+    def _line(self, at: datetime, journey: str, path: str, verdict: str, why: str) -> None:
+        self.timeline.append(Line(at, journey, path, verdict, why))
+
+    def _see(self, at: datetime, kind: Kind, journey: str, fields: dict[str, Any]) -> None:
+        self.seen.append(Seen(at, kind, journey, fields))

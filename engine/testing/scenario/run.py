@@ -1,0 +1,110 @@
+"""Runs a scenario: the real core and the real gate in memory, under a virtual clock."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import msgspec
+
+from engine.core.entries import entries
+from engine.model.enrollment import Enrollment
+from engine.model.event import Event
+from engine.model.journey import Arm, Journey, Split
+from engine.model.policy import Policy
+from engine.runtime.simulate import Simulation
+from engine.testing.scenario.match import compare
+from engine.testing.scenario.model import Result, Scenario
+from engine.testing.scenario.observe import Recorder
+
+#: How far the clock runs past the last event where the scenario does not say.
+AHEAD = timedelta(days=366)
+_TICK = timedelta(microseconds=1)
+
+
+def run(
+    scenario: Scenario, journeys: Mapping[str, Journey], policy: Policy
+) -> tuple[Result, Recorder]:
+    """What comes of ``scenario``, and all that was seen on the way. Reads and writes nothing."""
+    started = time.perf_counter()
+    chosen = {
+        name: prepared(journey, scenario)
+        for name, journey in journeys.items()
+        if not scenario.journeys or name in scenario.journeys
+    }
+    recorder = Recorder(chosen)
+    simulation = Simulation(chosen.values(), policy, observer=recorder)
+    shopper = simulation.introduce(scenario.given)
+    shopper.profile = msgspec.structs.replace(shopper.profile, **scenario.counted)
+    for event in scenario.events:
+        simulation.advance(event.time)
+        recorder.comes(event)
+        before = dict(recorder.runs)
+        simulation.feed(event)
+        _refusals(simulation, recorder, event, before)
+    last = scenario.events[-1].time if scenario.events else scenario.given.time
+    simulation.advance((scenario.until or last + AHEAD) + _TICK)
+    result = Result(scenario, compare(scenario, recorder.seen, chosen))
+    result.timeline = sorted(recorder.timeline, key=lambda line: line.at)
+    result.milliseconds = (time.perf_counter() - started) * 1000
+    return result, recorder
+
+
+def prepared(journey: Journey, scenario: Scenario) -> Journey:
+    """The journey with nothing left to chance: holdout all or none, splits as the scenario says."""
+    steps = dict(journey.steps)
+    for place, wanted in scenario.arms.items():
+        found = split_at(journey, place)
+        if found is not None:
+            arms = tuple(
+                dataclasses.replace(arm, weight=100 if label(arm) == wanted else 0)
+                for arm in found.arms
+            )
+            steps[found.path] = dataclasses.replace(found, arms=arms)
+    return dataclasses.replace(journey, holdout=100 if scenario.holdout else 0, steps=steps)
+
+
+def split_at(journey: Journey, place: str) -> Split | None:
+    """The split that ``place`` names: its path or name, the journey before it or not."""
+    local = place.removeprefix(f"{journey.name}/")
+    step = journey.steps.get(journey.names.get(local, local))
+    return step if isinstance(step, Split) else None
+
+
+def label(arm: Arm) -> str:
+    """What an arm is called: its name, else its share."""
+    return arm.name or f"{arm.weight}%"
+
+
+def _refusals(
+    simulation: Simulation, recorder: Recorder, event: Event, before: Mapping[str, Enrollment]
+) -> None:
+    """Note the journeys that ``event`` could have started and did not."""
+    waiting = simulation.book.triggers.get(event.name, ())
+    if not waiting:
+        return
+    entered = {run.journey for id, run in recorder.runs.items() if id not in before}
+    keys = {entry.journey.name: entry.key for entry in entries(simulation.book, event)}
+    for journey in waiting:
+        if journey.name in entered:
+            continue
+        trigger = journey.trigger
+        key = keys.get(journey.name)
+        earlier = [r for r in before.values() if (r.journey, r.key) == (journey.name, key)]
+        if any(_again(journey, run, event.time, recorder) for run in earlier):
+            recorder.refused(event, journey.name, "trigger/again", "they had this run before")
+        elif trigger.condition is not None:
+            why = f"does not hold: {trigger.condition.source}"
+            recorder.refused(event, journey.name, "trigger/if", why)
+        elif trigger.key is not None and key is None:
+            recorder.refused(event, journey.name, "trigger/key", "no value")
+
+
+def _again(journey: Journey, run: Enrollment, at: datetime, recorder: Recorder) -> bool:
+    """Whether an earlier run of the same key is what kept another from starting."""
+    again = journey.trigger.again
+    if again.rule == "never" or recorder.runs[run.id].status == "active":
+        return True
+    return again.rule == "after" and at - run.entered_at <= again.after
