@@ -12,31 +12,39 @@ from typing import Any
 
 import msgspec
 
+from engine.core.book import JourneyBook
 from engine.core.conditions import ConditionError, holds
-from engine.core.decision import AudienceChange, Outcome
+from engine.core.decision import AudienceChange, Jumped, Outcome
+from engine.core.effects import call, computed, emit, give_offer, say
 from engine.core.facts_view import Facts
-from engine.core.ids import derive, percentile
+from engine.core.gate import shopper_zone
+from engine.core.ids import percentile
+from engine.core.moments import MORNING, next_local, read_date, shifted
 from engine.core.shopper import Shopper
 from engine.model.enrollment import Enrollment
 from engine.model.journey import (
     Arm,
     AudienceStep,
     Branch,
-    Condition,
+    Emit,
     Exit,
     Journey,
+    Jump,
+    OfferStep,
     Send,
     Split,
     Update,
     Wait,
     WaitFor,
+    WaitUntil,
+    Webhook,
 )
-from engine.model.message import Message
 
 _ZERO = timedelta(0)
 
 
 def walk(
+    book: JourneyBook,
     journey: Journey,
     run: Enrollment,
     at: str | None,
@@ -48,7 +56,8 @@ def walk(
     """Move ``run`` on from step ``at`` until it waits or ends; gives the run as it then stands.
 
     ``now`` is the logical time of the stimulus; ``late`` how long after its due time a timer
-    came, which the steps that send judge by their overdue policy (P9).
+    came, which the steps that send judge by their overdue policy (P9). A jump ends the run, and
+    stands in ``outcome.jumps`` for the caller to follow.
     """
     outcome = shopper.outcome
     visits = run.visits
@@ -61,11 +70,20 @@ def walk(
         if isinstance(step, WaitFor):
             outcome.mark(run.id, at, "waits", f"for {step.event}", now)
             return _rest(run, at, now + step.at_most, step.event, visits)
+        if isinstance(step, WaitUntil):
+            moment = _moment(book, run, step, shopper, facts, now)
+            if moment is not None:
+                outcome.mark(run.id, at, "waits", _until(moment), now)
+                return _rest(run, at, moment, "", visits)
+            at = step.next
+            continue
         if isinstance(step, Exit):
             outcome.mark(run.id, at, "exits", step.reason, now)
             return _finish(journey, run, at, visits, step.reason, now)
+        if isinstance(step, Jump):
+            return _jump(journey, run, step, visits, outcome, now)
         if isinstance(step, Send):
-            _send(journey, run, step, visits, shopper, now, late)
+            say(journey, run, step, visits, shopper, now, late, book.timezone)
             at = step.next
         elif isinstance(step, Branch):
             at = _branch(run, step, facts, outcome, now)
@@ -75,6 +93,15 @@ def walk(
             at = arm.goto or step.next
         elif isinstance(step, Update):
             _update(run, step, shopper, facts, now)
+            at = step.next
+        elif isinstance(step, OfferStep):
+            run = give_offer(run, step, outcome, now)
+            at = step.next
+        elif isinstance(step, Emit):
+            emit(run, step, visits, outcome, facts, now)
+            at = step.next
+        elif isinstance(step, Webhook):
+            call(journey, run, step, visits, shopper, facts, now, late, book.timezone)
             at = step.next
         else:
             run = _audience(run, step, outcome, now)
@@ -123,43 +150,46 @@ def stop(
     )
 
 
-def _send(
-    journey: Journey,
-    run: Enrollment,
-    step: Send,
-    visits: int,
-    shopper: Shopper,
-    now: datetime,
-    late: timedelta,
-) -> None:
-    outcome = shopper.outcome
+def _jump(
+    journey: Journey, run: Enrollment, step: Jump, visits: int, outcome: Outcome, now: datetime
+) -> Enrollment:
     if run.held_out:
+        # Who is left alone on purpose gets nothing of the other journey either.
         outcome.mark(run.id, step.path, "withheld", "holdout", now)
-        return
-    overdue = step.overdue
-    if overdue.rule == "skip" and late > overdue.after:
-        outcome.mark(run.id, step.path, "skips", f"overdue by {late}", now)
-        return
-    outcome.mark(run.id, step.path, "sends", step.channel, now)
-    outcome.messages.append(
-        Message(
-            id=derive(run.id, step.path, visits),
-            enrollment_id=run.id,
-            profile_id=run.profile_id,
-            journey=journey.name,
-            version=journey.version,
-            step=step.path,
-            channel=step.channel,
-            template=step.template,
-            topic=step.topic,
-            event_id=run.event_id,
-            created_at=now,
-            due_at=now,
-            expires_at=None if overdue.rule == "send" else now + overdue.after,
-            on_unknown=step.on_unknown,
-            offer=dict(step.offer),
-        )
-    )
+        return _finish(journey, run, step.path, visits, "holdout", now)
+    outcome.mark(run.id, step.path, "jumps", f"to {step.journey}", now)
+    ended = _finish(journey, run, step.path, visits, f"jumped to {step.journey}", now)
+    outcome.jumps.append(Jumped(ended, step.journey))
+    return ended
+
+
+def _moment(
+    book: JourneyBook,
+    run: Enrollment,
+    step: WaitUntil,
+    shopper: Shopper,
+    facts: Facts,
+    now: datetime,
+) -> datetime | None:
+    """Until when to wait; None: not at all, and the trace says why."""
+    zone = shopper_zone(shopper.profile.traits, book.timezone)
+    at = step.at or MORNING
+    if step.date is None:
+        return next_local(at, zone, now, step.weekdays)
+    try:
+        value = step.date.test(facts)
+    except ConditionError as error:
+        shopper.outcome.mark(run.id, step.path, "cannot say", str(error), now)
+        return None
+    found = read_date(value)
+    moment = None if found is None else shifted(found, at, step.shift, zone)
+    if moment is None:
+        why = f"{step.date.source} is not a date"
+        shopper.outcome.mark(run.id, step.path, "cannot say", why, now)
+    elif moment <= now:
+        shopper.outcome.mark(run.id, step.path, "goes on", f"{_until(moment)}, which is over", now)
+        moment = None
+    return moment
 
 
 def _branch(
@@ -189,15 +219,7 @@ def _arm(step: Split, place: float) -> Arm:
 
 
 def _update(run: Enrollment, step: Update, shopper: Shopper, facts: Facts, now: datetime) -> None:
-    changes: dict[str, Any] = {}
-    for trait, value in step.changes:
-        if not isinstance(value, Condition):
-            changes[trait] = value
-            continue
-        try:
-            changes[trait] = value.test(facts)
-        except ConditionError as error:
-            shopper.outcome.mark(run.id, f"{step.path}/{trait}", "cannot say", str(error), now)
+    changes: dict[str, Any] = computed(run, step.path, step.changes, facts, shopper.outcome, now)
     shopper.outcome.mark(run.id, step.path, "updates", ", ".join(changes), now)
     shopper.profile = msgspec.structs.replace(
         shopper.profile, traits={**shopper.profile.traits, **changes}

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from engine.core.conditions import names_used
-from engine.model.journey import Branch, Condition, Journey, Update, WaitFor
+from engine.model.journey import (
+    Branch,
+    Condition,
+    Emit,
+    Journey,
+    Jump,
+    Update,
+    WaitFor,
+    WaitUntil,
+    Webhook,
+)
 
 #: Events whose history every journey may need: what a late trigger looks back for is added
 #: per journey from its stops.
@@ -22,6 +33,8 @@ class JourneyBook:
     current: dict[str, Journey] = field(default_factory=dict)
     versions: dict[tuple[str, str], Journey] = field(default_factory=dict)
     currency: str = "USD"
+    #: the shop's time zone (IANA), for shoppers whose own nobody knows
+    timezone: str = "UTC"
     triggers: dict[str, tuple[Journey, ...]] = field(default_factory=dict)
     #: event name -> what history a shopper needs loaded when it comes
     history: dict[str, Needs] = field(default_factory=dict)
@@ -32,10 +45,17 @@ class JourneyBook:
     wait_names: frozenset[str] = frozenset()
     #: journeys in force whose trigger condition looks at nothing but the event
     event_only: frozenset[str] = frozenset()
-    #: event names that conditions count or stops look back for: the history worth keeping
+    #: event names that conditions count, or that stops and waits look back for: the history
+    #: worth keeping
     remembered: frozenset[str] = frozenset()
     #: versions whose conditions look at the trigger event once the run is under way
     look_back: frozenset[tuple[str, str]] = frozenset()
+    #: journeys in force that begin by the calendar, by name
+    calendars: tuple[Journey, ...] = ()
+    #: versions that jump -> the journeys they may lead to, over however many jumps
+    reach: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    #: whether any journey goes before others
+    ranked: bool = False
 
     def of(self, name: str, version: str) -> Journey | None:
         """The journey as it was when the run entered it; None when nobody has kept it."""
@@ -47,12 +67,13 @@ def open_book(
     older: Mapping[tuple[str, str], Journey] | None = None,
     *,
     currency: str = "USD",
+    timezone: str = "UTC",
 ) -> JourneyBook:
     """Index ``journeys`` (in force) and ``older`` versions (finish what they began)."""
     current = {journey.name: journey for journey in journeys}
     versions = dict(older or {})
     versions.update({(j.name, j.version): j for j in current.values()})
-    book = JourneyBook(current=current, versions=versions, currency=currency)
+    book = JourneyBook(current=current, versions=versions, currency=currency, timezone=timezone)
 
     triggers: dict[str, list[Journey]] = {}
     for journey in current.values():
@@ -67,7 +88,11 @@ def open_book(
     )
     book.look_back = frozenset(k for k, j in versions.items() if _looks_back(j))
     counted = {n for j in versions.values() for c in _all_conditions(j) for n, _ in c.history}
-    book.remembered = book.stop_names | counted
+    book.remembered = book.stop_names | book.wait_names | counted
+    named = sorted(current.values(), key=lambda journey: journey.name)
+    book.calendars = tuple(j for j in named if j.trigger.calendar is not None)
+    book.reach = _reach(current, versions)
+    book.ranked = any(j.priority for j in versions.values())
     for journey in versions.values():
         in_steps = _merge(c.history for c in step_conditions(journey))
         widen(book.step_history, in_steps)
@@ -85,10 +110,48 @@ def step_conditions(journey: Journey) -> Iterable[Condition]:
     for step in journey.steps.values():
         if isinstance(step, WaitFor) and step.condition:
             yield step.condition
+        elif isinstance(step, WaitUntil) and step.date:
+            yield step.date
         elif isinstance(step, Branch):
             yield from (arm.condition for arm in step.arms if arm.condition)
         elif isinstance(step, Update):
-            yield from (value for _, value in step.changes if isinstance(value, Condition))
+            yield from _conditions_in(step.changes)
+        elif isinstance(step, Emit):
+            yield from _conditions_in(step.properties)
+        elif isinstance(step, Webhook):
+            yield from _conditions_in(step.body)
+
+
+def _conditions_in(value: Any) -> Iterable[Condition]:
+    """The computed values in a value, however deep."""
+    if isinstance(value, Condition):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (found for each in value.values() for found in _conditions_in(each))
+    elif isinstance(value, list | tuple):
+        yield from (found for each in value for found in _conditions_in(each))
+
+
+def _reach(
+    current: Mapping[str, Journey], versions: Mapping[tuple[str, str], Journey]
+) -> dict[tuple[str, str], frozenset[str]]:
+    direct = {place: _jumps(journey) for place, journey in versions.items()}
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    for place, targets in direct.items():
+        reached: set[str] = set()
+        ahead = set(targets)
+        while ahead:
+            name = ahead.pop()
+            if name not in reached and name in current:
+                reached.add(name)
+                ahead |= direct[name, current[name].version]
+        if targets:
+            found[place] = frozenset(reached)
+    return found
+
+
+def _jumps(journey: Journey) -> set[str]:
+    return {step.journey for step in journey.steps.values() if isinstance(step, Jump)}
 
 
 def _all_conditions(journey: Journey) -> Iterable[Condition]:
@@ -106,7 +169,8 @@ def _event_only(condition: Condition | None) -> bool:
 
 def _looks_back(journey: Journey) -> bool:
     stops = any(s.condition and "trigger" in s.condition.source for s in journey.stops)
-    return stops or any(True for _ in step_conditions(journey))
+    # A jump takes the trigger event along, for conditions of the journey it leads to.
+    return stops or bool(_jumps(journey)) or any(True for _ in step_conditions(journey))
 
 
 def _merge(histories: Iterable[Iterable[tuple[str, timedelta | None]]]) -> Needs:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from engine.core.emitted import Emitted
 from engine.model.enrollment import Enrollment
 from engine.model.message import Message
 from engine.model.profile import Consent
@@ -33,13 +34,21 @@ class AudienceChange:
     wanted: bool
 
 
+class Jumped(NamedTuple):
+    """``run`` has ended to go on in ``journey``, which the book may yet refuse."""
+
+    run: Enrollment
+    journey: str
+
+
 @dataclass(slots=True)
 class Outcome:
     """All that one batch of stimuli changed for one shopper, ready to be written in one go.
 
     ``enrollments`` holds the latest state of every run that changed, by id; ``entered`` the
     ids of those that are new; ``stopped`` those whose waiting messages must be cancelled and
-    whose audience places must be given back.
+    whose audience places must be given back. ``emitted`` are events for the inbox. ``jumps`` is
+    empty between two stimuli.
     """
 
     enrollments: dict[str, Enrollment] = field(default_factory=dict)
@@ -48,6 +57,8 @@ class Outcome:
     messages: list[Message] = field(default_factory=list)
     audiences: list[AudienceChange] = field(default_factory=list)
     consents: list[Consent] = field(default_factory=list)
+    emitted: list[Emitted] = field(default_factory=list)
+    jumps: list[Jumped] = field(default_factory=list)
     traces: dict[str, list[Mark]] = field(default_factory=dict)
 
     def mark(self, enrollment_id: str, path: str, verdict: str, why: str, at: datetime) -> None:

@@ -7,6 +7,7 @@ must look up, and most events end here without having cost a query.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from engine.core.book import JourneyBook
@@ -26,7 +27,8 @@ class Entry(NamedTuple):
 
 
 def entries(book: JourneyBook, event: Event) -> list[Entry]:
-    """The journeys that ``event`` may start. A key without a value starts none."""
+    """The journeys that ``event`` may start. A key without a value starts none, nor does a journey
+    outside its dates, nor another journey's calendar."""
     waiting = book.triggers.get(event.name)
     if not waiting:
         return []
@@ -35,6 +37,10 @@ def entries(book: JourneyBook, event: Event) -> list[Entry]:
     found = []
     for journey in waiting:
         trigger = journey.trigger
+        if not in_season(journey, event.time):
+            continue
+        if trigger.calendar is not None and event.properties.get("journey") != journey.name:
+            continue
         key: str | None = ""
         if trigger.key is not None:
             source = trigger.key.source
@@ -52,6 +58,13 @@ def entries(book: JourneyBook, event: Event) -> list[Entry]:
             decided = True
         found.append(Entry(journey, key, decided))
     return found
+
+
+def in_season(journey: Journey, at: datetime) -> bool:
+    """Whether a run of ``journey`` may begin at ``at``, by its start and end dates."""
+    if journey.starts is not None and at < journey.starts:
+        return False
+    return journey.ends is None or at < journey.ends
 
 
 class _EventFacts(dict[str, Any]):

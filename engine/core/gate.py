@@ -17,6 +17,7 @@ import phonenumbers
 from phonenumbers import timezone as phone_zones
 
 from engine.core.durations import show_duration
+from engine.core.moments import next_local
 from engine.core.timing import quiet_until
 from engine.model.message import Message
 from engine.model.policy import Policy, Topic
@@ -25,14 +26,20 @@ from engine.model.profile import Consent
 #: A topic that config/winback.yaml does not name is treated as the strictest kind.
 _UNNAMED = Topic("", consent="opt-in")
 
+#: What webhooks are about: they reach the shop's own machines, never a shopper.
+WEBHOOKS = "webhooks"
+_WEBHOOKS = Topic(WEBHOOKS, consent="none")
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``send``; ``wait`` until a time (UTC); or ``skip`` for good, with the reason counted."""
+    """``send``; ``wait`` until a time (UTC); or ``skip`` for good, with the reason counted.
+    ``expires``: where a wait moves the end of the message's time too, that new end."""
 
     action: Literal["send", "wait", "skip"]
     reason: str = ""
     until: datetime | None = None
+    expires: datetime | None = None
 
 
 SEND = Verdict("send")
@@ -56,31 +63,75 @@ def judge(
     ``bare``        leave out consent, caps and quiet hours (``simulate --bare``).
     """
     if message.expires_at is not None and now > message.expires_at:
-        return Verdict("skip", "overdue")
+        if message.grace is None:
+            return Verdict("skip", "overdue")
+        zone = zone_of(traits, policy)
+        at = message.due_at.astimezone(zone).time()
+        return _wait(message, "overdue: next window", next_local(at, zone, now), "")
     if suppressed:
         return Verdict("skip", f"suppressed: {suppressed}")
     if bare:
         return SEND
-    topic = policy.topics.get(message.topic, _UNNAMED)
+    topic = topic_of(policy, message.topic)
     if not allowed(topic, message.topic, message.channel, consents):
         return Verdict("skip", f"no consent for {message.channel} {message.topic}")
     if topic.consent == "none":
         return SEND
-    for cap in policy.caps:
-        if cap.channel not in ("*", message.channel):
-            continue
-        since = now - cap.within
-        used = sum(1 for channel, at in sent if at > since and cap.channel in ("*", channel))
-        if used >= cap.messages:
-            return Verdict("skip", f"frequency cap: {cap.messages} in {show_duration(cap.within)}")
+    capped, free_at = _capped(message, policy, sent, now)
+    if capped:
+        if message.when_capped == "wait" and free_at is not None:
+            return _wait(message, capped, free_at, "the cap outlasts the message")
+        return Verdict("skip", capped)
     quiet = policy.quiet_hours.get(message.channel)
     if quiet is not None:
         until = quiet_until(now, quiet, zone_of(traits, policy))
         if until is not None:
-            if message.expires_at is not None and until > message.expires_at:
-                return Verdict("skip", "quiet hours outlast the message")
-            return Verdict("wait", "quiet hours", until)
+            if message.when_quiet == "skip":
+                return Verdict("skip", "quiet hours")
+            return _wait(message, "quiet hours", until, "quiet hours outlast the message")
     return SEND
+
+
+def _wait(message: Message, why: str, until: datetime, too_long: str) -> Verdict:
+    """Wait until then, if the message is still good then. One with a ``grace`` always is: a wait
+    is no delay, and it may be as late after it as before."""
+    if message.grace is not None:
+        return Verdict("wait", why, until, until + message.grace)
+    if message.expires_at is not None and until > message.expires_at:
+        return Verdict("skip", too_long)
+    return Verdict("wait", why, until)
+
+
+def _capped(
+    message: Message, policy: Policy, sent: Sequence[tuple[str, datetime]], now: datetime
+) -> tuple[str, datetime | None]:
+    """Which cap holds the message back, "" if none does, and when all caps let it go (None:
+    never)."""
+    why = ""
+    free_at = now
+    for cap in policy.caps:
+        if cap.channel not in ("*", message.channel):
+            continue
+        since = now - cap.within
+        used = [at for channel, at in sent if at > since and cap.channel in ("*", channel)]
+        if len(used) < cap.messages:
+            continue
+        why = why or f"frequency cap: {cap.messages} in {show_duration(cap.within)}"
+        if not cap.messages:
+            return why, None
+        # A slot is free once so many have left the window that fewer than allowed are in it.
+        free_at = max(free_at, sorted(used)[len(used) - cap.messages] + cap.within)
+    return why, free_at
+
+
+def topic_of(policy: Policy, name: str) -> Topic:
+    """What the shop says of a topic; the strictest kind where it says nothing."""
+    return _WEBHOOKS if name == WEBHOOKS else policy.topics.get(name, _UNNAMED)
+
+
+def uncapped(policy: Policy) -> list[str]:
+    """The topics whose messages neither wait for a cap nor use one up."""
+    return [WEBHOOKS, *(name for name, topic in policy.topics.items() if topic.consent == "none")]
 
 
 def allowed(topic: Topic, name: str, channel: str, consents: Iterable[Consent]) -> bool:
@@ -105,13 +156,24 @@ def _rank(consent: Consent) -> tuple[datetime, bool, bool]:
 
 def zone_of(traits: Mapping[str, Any], policy: Policy) -> ZoneInfo:
     """The shopper's time zone: as given, else by the phone's country, else the shop's."""
+    return shopper_zone(traits, policy.shop.timezone)
+
+
+def shopper_zone(traits: Mapping[str, Any], otherwise: str) -> ZoneInfo:
+    """The shopper's time zone: as given, else by the phone's country, else that named
+    ``otherwise`` (IANA)."""
     given = traits.get("timezone")
     if isinstance(given, str) and (zone := _zone(given)) is not None:
         return zone
     phone = traits.get("phone")
     if isinstance(phone, str) and (zone := _zone_of_phone(phone)) is not None:
         return zone
-    return _zone(policy.shop.timezone) or ZoneInfo("UTC")
+    return zone_named(otherwise)
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """The zone called ``name``; UTC where there is none."""
+    return _zone(name) or ZoneInfo("UTC")
 
 
 @lru_cache(maxsize=1024)

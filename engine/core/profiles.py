@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from engine.core.emitted import ours
 from engine.model.event import Event
 from engine.model.profile import Consent, Profile
 
@@ -22,10 +23,13 @@ _CONTEXT_TRAITS = (("locale", "locale"), ("timezone", "timezone"))
 
 
 def absorb(profile: Profile, event: Event) -> Profile:
-    """The profile after ``event``. Traits: what came last in order of work stands."""
+    """The profile after ``event``. Traits: what came last in order of work stands. An event that
+    Winback made teaches nothing of who the shopper is or when they were here."""
     learned: dict[str, Any] = {}
     context = event.context
+    seen = True
     if context:
+        seen = not ours(context)
         for key, trait in _CONTEXT_TRAITS:
             value = context.get(key)
             if value and trait not in profile.traits:
@@ -35,7 +39,7 @@ def absorb(profile: Profile, event: Event) -> Profile:
             learned.update(traits)
     if event.kind == "identify":
         learned.update(event.properties)
-    for identifier in event.identifiers:
+    for identifier in event.identifiers if seen else ():
         kind, _, value = identifier.partition(":")
         if kind in ("email", "phone") and profile.traits.get(kind) != value:
             learned[kind] = value
@@ -56,8 +60,8 @@ def absorb(profile: Profile, event: Event) -> Profile:
         {**profile.traits, **learned} if learned else profile.traits,
         orders,
         value_by_currency,
-        event.time if first is None or event.time < first else first,
-        event.time if last is None or event.time > last else last,
+        event.time if seen and (first is None or event.time < first) else first,
+        event.time if seen and (last is None or event.time > last) else last,
         last_order,
     )
 

@@ -14,7 +14,8 @@ import msgspec
 from engine.core.advance import stop, walk
 from engine.core.book import JourneyBook
 from engine.core.conditions import holds
-from engine.core.entries import Entry, entries
+from engine.core.decision import Jumped
+from engine.core.entries import Entry, entries, in_season
 from engine.core.facts_view import Facts, Properties
 from engine.core.ids import derive, percentile
 from engine.core.profiles import absorb, consents_of
@@ -22,7 +23,13 @@ from engine.core.shopper import Past, Run, Shopper
 from engine.core.timing import step_time
 from engine.model.enrollment import Enrollment
 from engine.model.event import Event
-from engine.model.journey import Journey, Stop, Wait, WaitFor
+from engine.model.journey import Journey, Stop, Wait, WaitFor, WaitUntil
+
+_ZERO = timedelta(0)
+_TICK = timedelta(microseconds=1)
+
+#: Journeys may jump to each other in a circle. So many jumps may follow from one stimulus.
+LONGEST_WAY = 10
 
 
 def on_event(
@@ -61,8 +68,11 @@ def on_event(
 
 def on_timers(book: JourneyBook, shopper: Shopper, before: datetime, now: datetime | None) -> None:
     """Fire the timers of ``shopper`` that fell due strictly before ``before``, oldest first.
-    ``now`` is the clock's time, by which they are late; None: each is fired on time."""
-    while True:
+
+    ``now`` is the clock's time, by which they are late; None: each is fired on time, and the
+    one after which an emitted event must be worked is the last.
+    """
+    while now is not None or not shopper.outcome.emitted:
         due = [r for r in shopper.live.values() if r.wake_at and r.wake_at < before]
         if not due:
             return
@@ -74,16 +84,17 @@ def on_timers(book: JourneyBook, shopper: Shopper, before: datetime, now: dateti
             continue
         step = journey.steps[run.at]
         moment = run.wake_at if now is None else step_time(run.wake_at, now)
-        late = timedelta(0) if now is None else now - run.wake_at
+        late = _ZERO if now is None else now - run.wake_at
         if isinstance(step, WaitFor):
             shopper.outcome.mark(run.id, run.at, "time ran out", step.event, moment)
             at = step.otherwise or step.next
-        elif isinstance(step, Wait):
+        elif isinstance(step, Wait | WaitUntil):
             at = step.next
         else:
             raise ValueError(f"run {run.id} waits at {run.at}, which is no wait")
-        facts = _run_facts(book, shopper, run, moment)
-        keep(shopper, walk(journey, run, at, shopper, facts, moment, late))
+        _go_on(
+            book, journey, run, at, shopper, _run_facts(book, shopper, run, moment), moment, late
+        )
 
 
 def after_merge(book: JourneyBook, shopper: Shopper) -> None:
@@ -92,6 +103,53 @@ def after_merge(book: JourneyBook, shopper: Shopper) -> None:
         journey = book.of(run.journey, run.version)
         if journey is not None:
             _stopped_by_history(book, journey, run, shopper)
+
+
+def _go_on(
+    book: JourneyBook,
+    journey: Journey,
+    run: Enrollment,
+    at: str | None,
+    shopper: Shopper,
+    facts: Facts,
+    now: datetime,
+    late: timedelta = _ZERO,
+) -> None:
+    """Walk on from ``at``, and along where that jumps."""
+    keep(shopper, walk(book, journey, run, at, shopper, facts, now, late))
+    jumps = shopper.outcome.jumps
+    way = 0
+    while jumps:
+        jump = jumps.pop()
+        way += 1
+        if way > LONGEST_WAY:
+            _does_not_start(shopper, jump, f"{LONGEST_WAY} jumps go round in a circle", now)
+        else:
+            _land(book, jump, shopper, now)
+
+
+def _land(book: JourneyBook, jump: Jumped, shopper: Shopper, now: datetime) -> None:
+    """Begin the run of another journey that a jump leads to. It is about the same trigger event
+    and key, but begins now: what happened until now, the other run has seen."""
+    left, journey = jump.run, book.current.get(jump.journey)
+    if journey is None:
+        return _does_not_start(shopper, jump, "there is no such journey", now)
+    last = shopper.runs.get((journey.name, left.key))
+    if not in_season(journey, now):
+        return _does_not_start(shopper, jump, "it is not in season", now)
+    if not _may_enter(journey, last, now):
+        return _does_not_start(shopper, jump, f"again: {journey.trigger.again.rule}", now)
+    run = _new_run(journey, shopper, left.key, left.event_id, now + _TICK, left.id)
+    shopper.outcome.mark(run.id, "trigger", "arrives", f"from {left.journey}", now)
+    if journey.stops and _stopped_by_history(book, journey, run, shopper):
+        return
+    facts = _run_facts(book, shopper, run, now)
+    keep(shopper, walk(book, journey, run, journey.start, shopper, facts, now))
+
+
+def _does_not_start(shopper: Shopper, jump: Jumped, why: str, now: datetime) -> None:
+    run = jump.run
+    shopper.outcome.mark(run.id, run.at or "", "does not start", f"{jump.journey}: {why}", now)
 
 
 def keep(shopper: Shopper, run: Enrollment) -> None:
@@ -187,18 +245,47 @@ def _resumed(
     step = journey.steps[run.at]
     if not isinstance(step, WaitFor) or event.time < run.wake_at - step.at_most:
         return
+    _came(book, journey, run, step, shopper, event, event.time)
+
+
+def _came(
+    book: JourneyBook,
+    journey: Journey,
+    run: Enrollment,
+    step: WaitFor,
+    shopper: Shopper,
+    properties: Properties,
+    time: datetime,
+) -> bool:
+    """Whether the event is what ``run`` waits for; then the run has gone on."""
     if step.condition is not None:
         trigger = shopper.triggers.get(run.event_id, {})
-        facts = Facts(shopper, book.currency, event.time, run.key, event, trigger)
+        facts = Facts(shopper, book.currency, time, run.key, properties, trigger)
         held, why = holds(step.condition, facts)
         if not held:
             if why:
-                shopper.outcome.mark(run.id, run.at, "cannot say", why, event.time)
+                shopper.outcome.mark(run.id, step.path, "cannot say", why, time)
+            return False
+    shopper.outcome.mark(run.id, step.path, "came", step.event, time)
+    facts = _run_facts(book, shopper, run, time)
+    _go_on(book, journey, run, step.then or step.next, shopper, facts, time)
+    return True
+
+
+def _catch_up(book: JourneyBook, journey: Journey, run_id: str, shopper: Shopper) -> None:
+    """What a run waits for may lie in the history: it was worked before the trigger came (P6)."""
+    while True:
+        run = shopper.live.get(run_id)
+        if run is None or not run.waiting_for or run.at is None or run.wake_at is None:
             return
-    shopper.outcome.mark(run.id, run.at, "came", event.name, event.time)
-    facts = _run_facts(book, shopper, run, event.time)
-    at = step.then or step.next
-    keep(shopper, walk(journey, run, at, shopper, facts, event.time))
+        step = journey.steps[run.at]
+        assert isinstance(step, WaitFor)
+        begun = (run.wake_at - step.at_most, run.event_id)
+        pasts = [p for p in shopper.history.after(step.event, begun) if p.time <= run.wake_at]
+        if not any(
+            _came(book, journey, run, step, shopper, past.properties, past.time) for past in pasts
+        ):
+            return
 
 
 def _enter(
@@ -212,28 +299,38 @@ def _enter(
     condition = journey.trigger.condition
     if not decided and condition is not None and not holds(condition, facts)[0]:
         return
+    run = _new_run(journey, shopper, key, event.id, event.time)
+    shopper.outcome.mark(run.id, "trigger", "enters", event.name, event.time)
+    shopper.triggers[event.id] = event.properties
+    if late_event and journey.stops and _stopped_by_history(book, journey, run, shopper):
+        return
+    _go_on(book, journey, run, journey.start, shopper, facts, event.time)
+    if late_event:
+        _catch_up(book, journey, run.id, shopper)
+
+
+def _new_run(
+    journey: Journey, shopper: Shopper, key: str, event_id: str, begins: datetime, *after: str
+) -> Enrollment:
+    """A run at its start, noted in the shopper. ``after``: the run that it goes on from."""
     profile = shopper.profile
     run = Enrollment(
-        id=derive(journey.name, profile.id, key, event.id),
+        id=derive(journey.name, profile.id, key, event_id, *after),
         journey=journey.name,
         version=journey.version,
         profile_id=profile.id,
         key=key,
         bucket=profile.id,
-        event_id=event.id,
-        entered_at=event.time,
+        event_id=event_id,
+        entered_at=begins,
         held_out=bool(journey.holdout)
         and percentile("holdout", journey.name, profile.id) < journey.holdout,
     )
-    outcome = shopper.outcome
-    outcome.entered.add(run.id)
-    outcome.mark(run.id, "trigger", "enters", event.name, event.time)
-    started = run.entered_at if last is None else max(last.started_at, run.entered_at)
-    shopper.runs[_place(run)] = Run(started, True)
-    shopper.triggers[event.id] = event.properties
-    if late_event and journey.stops and _stopped_by_history(book, journey, run, shopper):
-        return
-    keep(shopper, walk(journey, run, journey.start, shopper, facts, event.time))
+    last = shopper.runs.get((journey.name, key))
+    shopper.outcome.entered.add(run.id)
+    started = begins if last is None else max(last.started_at, begins)
+    shopper.runs[journey.name, key] = Run(started, True)
+    return run
 
 
 def _may_enter(journey: Journey, last: Run | None, at: datetime) -> bool:

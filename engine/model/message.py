@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -23,6 +23,9 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     ``id``          derived from (enrollment, step path, visit): one intent, one row (P4).
     ``due_at``      earliest time it may go, UTC. ``expires_at``: after it, skip (P9); None never.
     ``event_id``    the trigger event, whose properties the template sees as ``event``.
+    ``priority``    its journey's: of two for the last slot of a cap the higher goes.
+    ``grace``       None: past ``expires_at`` it is skipped. Else it then goes at the same local
+                    time of the next day, where it may be this late again.
     """
 
     id: str
@@ -43,6 +46,10 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     status: MessageStatus = "due"
     attempts: int = 0
     reason: str = ""
+    priority: int = 0
+    when_quiet: str = "wait"
+    when_capped: str = "skip"
+    grace: timedelta | None = None
 
 
 class Email(msgspec.Struct, frozen=True):
@@ -74,7 +81,16 @@ class Sms(msgspec.Struct, frozen=True):
     journey: str = ""
 
 
-Rendered = Email | Sms
+class Call(msgspec.Struct, frozen=True):
+    """A webhook, ready to be posted as JSON to ``to``."""
+
+    message_id: str
+    to: str
+    body: dict[str, Any] = {}
+    journey: str = ""
+
+
+Rendered = Email | Sms | Call
 
 
 class Receipt(msgspec.Struct, frozen=True):
