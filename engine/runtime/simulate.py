@@ -8,7 +8,9 @@ with the shoppers and with the history that conditions look at, not with the eve
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -18,7 +20,9 @@ from engine.core.book import JourneyBook, open_book
 from engine.core.decision import Outcome
 from engine.core.gate import Verdict, judge
 from engine.core.identity import resolve
+from engine.core.ids import profile_id
 from engine.core.profiles import (
+    ORDER,
     absorb,
     consents_of,
     merged_consents,
@@ -50,6 +54,28 @@ class Tally:
     goals: int = 0
 
 
+class _Untraced(Outcome):
+    """Nobody reads the traces: none are kept."""
+
+    __slots__ = ()
+
+    def mark(self, enrollment_id: str, path: str, verdict: str, why: str, at: datetime) -> None:
+        pass
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Without Python's search for cycles: a simulation makes none, and searching millions of
+    shoppers again and again takes as long as the simulation itself."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 @dataclass(slots=True)
 class _Person:
     """A shopper with what in the real store lies in other tables."""
@@ -58,10 +84,36 @@ class _Person:
     consents: dict[tuple[str, str], Consent] = field(default_factory=dict)
     waiting: list[Message] = field(default_factory=list)
     sent: list[tuple[str, datetime]] = field(default_factory=list)
+    #: nothing falls due before; None: nothing ever does
+    next_at: datetime | None = None
+
+    def look_ahead(self) -> None:
+        """Work out ``next_at``."""
+        first: datetime | None = None
+        for run in self.shopper.live.values():
+            at = run.wake_at
+            if at is not None and (first is None or at < first):
+                first = at
+        for message in self.waiting:
+            if first is None or message.due_at < first:
+                first = message.due_at
+        self.next_at = first
 
 
 class Observer:
-    """Sees what a simulation decides, as it decides it. These methods do nothing."""
+    """Sees what a simulation decides, as it decides it. These methods do nothing.
+
+    What they are handed belongs to the simulation: look at it during the call, change nothing.
+    """
+
+    def happened(self, shopper: Shopper, event: Event) -> None:
+        """``event`` is about to be worked: all that fell due before it has been."""
+
+    def about(self, shopper: Shopper) -> None:
+        """Whose decisions and judgements come next."""
+
+    def merged(self, gone: int, into: int) -> None:
+        """One profile becomes part of another."""
 
     def decided(self, shopper: Shopper, outcome: Outcome) -> None:
         """The core's decisions since the last call, before anything comes of them."""
@@ -73,7 +125,8 @@ class Observer:
 class Simulation:
     """Feed events in order of their own time, then ``finish``.
 
-    ``bare`` leaves out holdout, caps, quiet hours, consent and the need for an address.
+    ``bare`` leaves out holdout, caps, quiet hours, consent and the need for an address. With an
+    ``observer`` traces are kept, and every shopper's orders are in the history.
     """
 
     def __init__(
@@ -89,6 +142,9 @@ class Simulation:
         self.policy = policy
         self.bare = bare
         self.observer = observer or Observer()
+        self._observed = observer is not None
+        if self._observed:
+            self.book.remembered |= {ORDER}
         self.tallies = {journey.name: Tally() for journey in chosen}
         self.events = 0
         self._who: dict[str, int] = {}
@@ -118,54 +174,83 @@ class Simulation:
         self.events += 1
         person = self._person_of(event)
         shopper = person.shopper
-        if shopper.live or person.waiting:
+        if person.next_at is not None and person.next_at < event.time:
             on_timers(self.book, shopper, event.time, None)
             self._settle(person, event.time - _TICK)
+        if self._observed:
+            self.observer.happened(shopper, event)
         on_event(self.book, shopper, event, None)
         self._settle(person, event.time)
+
+    def learn(self, event: Event) -> None:
+        """Take in an event from before the time that is simulated: who the shopper is, what they
+        bought and allow. It starts no run. Raises ``ValueError`` as ``feed`` does."""
+        if self._last is not None and event.time < self._last:
+            raise ValueError(f"event {event.id} of {event.time} comes after one of {self._last}")
+        self._last = event.time
+        person = self._person_of(event)
+        on_event(self.book, person.shopper, event, None, [])
+        self._settle(person, event.time)
+
+    def run(self, events: Iterable[Event], until: timedelta) -> dict[str, Tally]:
+        """``feed`` all of ``events``, then ``finish``."""
+        with undisturbed():
+            feed = self.feed
+            for event in events:
+                feed(event)
+            return self.finish(until)
 
     def finish(self, until: timedelta) -> dict[str, Tally]:
         """Let the clock run on for ``until`` past the last event; gives the tallies."""
         if self._last is not None:
             end = self._last + until
             for person in self._people.values():
-                self._run_on(person, end)
+                if person.next_at is not None:
+                    self._run_on(person, end)
         return self.tallies
 
     def _run_on(self, person: _Person, end: datetime) -> None:
         """A message that waits may be judged between two timers: go from one to the next."""
-        while True:
-            times = [r.wake_at for r in person.shopper.live.values() if r.wake_at]
-            times += [message.due_at for message in person.waiting]
-            if not times or min(times) > end:
-                return
-            moment = min(times)
+        while (moment := person.next_at) is not None and moment <= end:
             on_timers(self.book, person.shopper, moment + _TICK, None)
             self._settle(person, moment)
 
     def _person_of(self, event: Event) -> _Person:
-        ids = {self._who.get(name) for name in event.identifiers}
-        if len(ids) == 1 and None not in ids:
-            found = self._people.get(next(iter(ids)) or 0)
-            if found is not None:
-                return found
-        known = {name: self._who[name] for name in event.identifiers if name in self._who}
+        who, names = self._who, event.identifiers
+        id = who.get(names[0])
+        if id is not None and (len(names) == 1 or all(who.get(name) == id for name in names)):
+            return self._people[id]
+        known = {name: who[name] for name in names if name in who}
+        if not known:  # somebody new: there is nothing to resolve
+            id = profile_id(names[0])
+            for name in names:
+                who[name] = id
+            self._note_accounts(id, names)
+            person = self._people[id] = self._new_person(id)
+            return person
         accounts = {id: self._accounts[id] for id in known.values() if id in self._accounts}
         resolution = resolve([event], known, accounts)
-        self._who.update(resolution.assigned)
+        who.update(resolution.assigned)
         id = resolution.profiles[0]
-        for name in event.identifiers:
-            if name.startswith("user:"):
-                self._accounts.setdefault(id, set()).add(name)
-        person = self._people.get(id)
-        if person is None:
-            person = self._people[id] = _Person(Shopper(Profile(id)))
+        self._note_accounts(id, names)
+        person = self._people.get(id) or self._people.setdefault(id, self._new_person(id))
         for gone in resolution.merged:
             self._merge(gone, id, event.time)
         return person
 
+    def _new_person(self, id: int) -> _Person:
+        outcome = Outcome() if self._observed else _Untraced()
+        return _Person(Shopper(Profile(id), outcome=outcome))
+
+    def _note_accounts(self, id: int, names: Iterable[str]) -> None:
+        for name in names:
+            if name.startswith("user:"):
+                self._accounts.setdefault(id, set()).add(name)
+
     def _merge(self, gone_id: int, into_id: int, at: datetime) -> None:
         gone, into = self._people.pop(gone_id), self._people[into_id]
+        if self._observed:
+            self.observer.merged(gone_id, into_id)
         for person in (gone, into):  # each up to date by itself, before they are one
             on_timers(self.book, person.shopper, at, None)
             self._settle(person, at - _TICK)
@@ -210,15 +295,28 @@ class Simulation:
         """Take in what the core decided, and put what is due by ``now`` through the gate."""
         shopper = person.shopper
         outcome = shopper.outcome
-        if outcome.enrollments or outcome.messages or outcome.consents:
-            self.observer.decided(shopper, outcome)
+        changed = bool(outcome.enrollments or outcome.messages or outcome.consents)
+        if self._observed:
+            self.observer.about(shopper)
+            if changed or outcome.traces:
+                self.observer.decided(shopper, outcome)
+        if changed:
             self._take_in(person, outcome)
-            shopper.outcome = Outcome()
-        elif outcome.traces:
-            self.observer.decided(shopper, outcome)
+        if not self._observed:
+            if changed:
+                outcome.enrollments.clear()
+                outcome.entered.clear()
+                outcome.stopped.clear()
+                outcome.messages.clear()
+                outcome.audiences.clear()
+                outcome.consents.clear()
+        elif changed or outcome.traces:
             shopper.outcome = Outcome()
         if person.waiting:
             self._deliver(person, now)
+        elif changed:
+            self._release(person)
+        person.look_ahead()
 
     def _take_in(self, person: _Person, outcome: Outcome) -> None:
         for id, run in outcome.enrollments.items():
@@ -236,31 +334,26 @@ class Simulation:
         if outcome.stopped:
             person.waiting = [m for m in person.waiting if m.enrollment_id not in outcome.stopped]
         person.waiting += [m for m in outcome.messages if m.enrollment_id not in outcome.stopped]
-        if not person.waiting:
-            self._release(person)
 
     def _deliver(self, person: _Person, now: datetime) -> None:
-        profile = person.shopper.profile
-        while due := [m for m in person.waiting if m.due_at <= now]:
-            message = min(due, key=lambda m: (m.due_at, m.id))
-            person.waiting.remove(message)
-            kind = "email" if message.channel == "email" else "phone"
-            if not self.bare and not profile.traits.get(kind):
-                self.observer.judged(message, _NO_ADDRESS)
-                continue
-            verdict = judge(
-                message,
-                self.policy,
-                profile.traits,
-                person.consents.values(),
-                "",
-                person.sent,
-                message.due_at,
-                bare=self.bare,
-            )
-            self.observer.judged(message, verdict)
+        waiting = person.waiting
+        while waiting:
+            if len(waiting) == 1:
+                message = waiting[0]
+                if message.due_at > now:
+                    break
+                waiting.clear()
+            else:
+                due = [m for m in waiting if m.due_at <= now]
+                if not due:
+                    break
+                message = min(due, key=lambda m: (m.due_at, m.id))
+                waiting.remove(message)
+            verdict = self._judge(person, message)
+            if self._observed:
+                self.observer.judged(message, verdict)
             if verdict.action == "wait" and verdict.until is not None:
-                person.waiting.append(msgspec.structs.replace(message, due_at=verdict.until))
+                waiting.append(msgspec.structs.replace(message, due_at=verdict.until))
             elif verdict.action == "send":
                 self.tallies[message.journey].messages += 1
                 topic = self.policy.topics.get(message.topic)
@@ -268,11 +361,25 @@ class Simulation:
                     person.sent.append((message.channel, message.due_at))
         self._release(person)
 
+    def _judge(self, person: _Person, message: Message) -> Verdict:
+        traits = person.shopper.profile.traits
+        kind = "email" if message.channel == "email" else "phone"
+        if not self.bare and not traits.get(kind):
+            return _NO_ADDRESS
+        consents = person.consents.values()
+        at = message.due_at
+        return judge(message, self.policy, traits, consents, "", person.sent, at, bare=self.bare)
+
     @staticmethod
     def _release(person: _Person) -> None:
-        """Let go of finished runs that have nothing left for a stop to reach."""
-        live = person.shopper.live
-        busy = {message.enrollment_id for message in person.waiting}
-        for run in list(live.values()):
-            if run.status == "finished" and not run.on_audience and run.id not in busy:
-                del live[run.id]
+        """Let go of finished runs that have nothing left for a stop to reach, and of the trigger
+        events of runs that are gone."""
+        shopper = person.shopper
+        live = shopper.live
+        if live:
+            busy = {message.enrollment_id for message in person.waiting}
+            for run in list(live.values()):
+                if run.status == "finished" and not run.on_audience and run.id not in busy:
+                    del live[run.id]
+        if shopper.triggers and not live and not person.waiting:
+            shopper.triggers.clear()
