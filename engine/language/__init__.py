@@ -1,13 +1,8 @@
 """The journey language: YAML to model, with a diagnostic for every mistake. See README.md."""
 
 from engine.language.codes import CODES, Code
-from engine.language.journeys import (
-    JourneySet,
-    journey_files,
-    load_files,
-    load_journey,
-    load_journeys,
-)
+from engine.language.folders import JourneySet, journey_files, load_files, load_journeys
+from engine.language.journeys import load_journey
 from engine.language.policy import load_policy
 
 __all__ = [

@@ -56,6 +56,9 @@ _TABLE = {
 #: Derived for every event, and the cart's identifiers that shops send with any of them.
 _ALWAYS = frozenset({"product_ids", "event_name", "cart_id", "cart_token", "cart_url", "email"})
 
+#: Events that Winback makes itself, or a journey of the shop.
+OUR_OWN = ("Segment Entered", "Segment Left")
+
 #: Fields by event name. Other events may carry anything.
 FIELDS: dict[str, frozenset[str]] = {
     name: frozenset(fields.split()) | _ALWAYS for name, fields in _TABLE.items()

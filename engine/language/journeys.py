@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -31,55 +29,12 @@ _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _PRIORITY = re.compile(r"[+-]?[0-9]{1,4}")
 
 
-@dataclass(frozen=True, slots=True)
-class JourneySet:
-    """The journeys of a folder that can run, by name, and the findings about all of them."""
+class ReadJourney(NamedTuple):
+    """A journey as it was read: None with an error in its ``report``; ``places`` of its steps."""
 
-    journeys: dict[str, Journey]
-    diagnostics: list[Diagnostic]
-
-
-def load_journeys(
-    directory: Path, *, policy: Policy | None = None, templates: Path | None = None
-) -> JourneySet:
-    """Read every ``*.yaml`` (or ``*.yml``) in ``directory``. A bad file hurts only itself (P10)."""
-    if not directory.is_dir():
-        report = Report(str(directory))
-        report.add("J001", Place(1, 1), "there is no such folder", "start Winback in your project")
-        return JourneySet({}, report.diagnostics())
-    return load_files(journey_files(directory), policy=policy, templates=templates)
-
-
-def journey_files(directory: Path) -> list[Path]:
-    """Where the journeys of a folder are: every ``*.yaml`` and ``*.yml`` that is not hidden."""
-    return sorted(
-        file
-        for file in directory.iterdir()
-        if file.suffix in (".yaml", ".yml") and not file.name.startswith(".")
-    )
-
-
-def load_files(
-    files: Iterable[Path], *, policy: Policy | None = None, templates: Path | None = None
-) -> JourneySet:
-    """Read these journeys. Two files of one name in one folder: neither runs."""
-    journeys: dict[str, Journey] = {}
-    diagnostics: list[Diagnostic] = []
-    first: dict[tuple[Path, str], Path] = {}
-    for file in files:
-        journey, found = load_journey(file, policy=policy, templates=templates)
-        diagnostics += found
-        other = first.setdefault((file.parent, file.stem), file)
-        if other != file:
-            for one, two in ((file, other), (other, file)):
-                report = Report(str(one))
-                message = f"the journey '{file.stem}' is in {two.name} too"
-                report.add("J020", Place(1, 1), message, "delete one of the two")
-                diagnostics += report.diagnostics()
-            journeys.pop(file.stem, None)
-        elif journey is not None:
-            journeys[journey.name] = journey
-    return JourneySet(journeys, sorted(diagnostics))
+    journey: Journey | None
+    report: Report
+    places: dict[str, Place]
 
 
 def load_journey(
@@ -95,6 +50,18 @@ def load_journey(
     any. Without ``policy`` topics are not checked, without ``templates`` templates are not. The
     journey is None if there is an error among the diagnostics.
     """
+    found = read_journey(source, name, policy=policy, templates=templates)
+    return found.journey, found.report.diagnostics()
+
+
+def read_journey(
+    source: Path | str | bytes,
+    name: str | None = None,
+    *,
+    policy: Policy | None = None,
+    templates: Path | None = None,
+) -> ReadJourney:
+    """As ``load_journey``, for those who have more to say about the journey."""
     if isinstance(source, Path):
         report = Report(str(source))
         name = source.stem if name is None else name
@@ -102,17 +69,17 @@ def load_journey(
             content: str | bytes = source.read_bytes()
         except OSError as error:
             report.add("J001", Place(1, 1), f"cannot be opened: {error.strerror}")
-            return None, report.diagnostics()
+            return ReadJourney(None, report, {})
     else:
         report, content = Report(f"{name or 'journey'}.yaml"), source
     tree = parse(content, report)
     if tree is None:
-        return None, report.diagnostics()
+        return ReadJourney(None, report, {})
     context = Context(report, policy, templates)
     journey = _compile(context, tree, name, content)
     if journey is not None:
         check_sense(context, journey)
-    return (None if report.failed else journey), report.diagnostics()
+    return ReadJourney(None if report.failed else journey, report, context.places)
 
 
 def _compile(

@@ -47,17 +47,19 @@ def offer_step(
     terms: dict[str, Any] = plain_value(node)
     given = {entry.key.text: entry.value for entry in node.entries}
     generate = _generate(report, given["coupon"]) if "coupon" in given else ""
+    sound = generate is not None
     if generate:
         del terms["coupon"]
     if "percent" in given:
-        _check_percent(report, given["percent"])
+        sound = _sound_percent(report, given["percent"]) and sound
     valid = None
     if "valid" in given:
         valid = read_duration(report, given["valid"])
         if valid == timedelta(0):
             message, hint = "this offer is never valid", "write for example '3 days'"
             report.add("J022", given["valid"].place, message, hint)
-    return OfferStep(path, following, terms, generate, valid)
+        sound = sound and bool(valid)
+    return OfferStep(path, following, terms, generate or "", valid) if sound else None
 
 
 def _no_mapping(report: Report, node: Tree) -> None:
@@ -65,25 +67,29 @@ def _no_mapping(report: Report, node: Tree) -> None:
     report.add("J007", node.place, "an offer must be a mapping", hint)
 
 
-def _generate(report: Report, node: Tree) -> str:
+def _generate(report: Report, node: Tree) -> str | None:
     """The beginning of the codes to make; "" if the coupon is one for everybody."""
     text = read_text(report, node, "'coupon'")
-    words = (text or "").split()
-    if not words or words[0] != _GENERATE:
+    if text is None:
+        return None
+    words = text.split()
+    if words[0] != _GENERATE:
         return ""
     if len(words) == 2 and _PREFIX.fullmatch(words[1]):
         return words[1]
-    message = f"'{short(text or '')}' does not say how the codes begin"
+    message = f"'{short(text)}' does not say how the codes begin"
     hint = "write 'generate WB': at most 12 capital letters, digits and '-'"
     report.add("J011", node.place, message, hint)
-    return ""
+    return None
 
 
-def _check_percent(report: Report, node: Tree) -> None:
+def _sound_percent(report: Report, node: Tree) -> bool:
     text = read_text(report, node, "'percent'")
     if text is None:
-        return
+        return False
     found = _PERCENT.fullmatch(text.strip())
     if found is None or not 1 <= int(found[1]) <= 100:
         message = f"'{short(text)}' is no discount in percent"
         report.add("J009", node.place, message, "write a whole number from 1 to 100")
+        return False
+    return True

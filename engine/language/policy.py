@@ -71,7 +71,7 @@ def load_policy(source: Path | str | bytes) -> tuple[Policy, list[Diagnostic]]:
 
 
 def _read(report: Report, tree: Tree) -> Policy:
-    known = ("shop", "topics", "quiet hours", "caps", "providers", "ads consent")
+    known = ("shop", "topics", "quiet hours", "caps", "providers", "ads consent", "blast radius")
     fields = Fields(report, tree, "the shop's rules", known)
     return Policy(
         shop=_shop(report, fields.get("shop")),
@@ -80,7 +80,19 @@ def _read(report: Report, tree: Tree) -> Policy:
         caps=_caps(report, fields.get("caps")),
         providers=_providers(report, fields.get("providers")),
         ads_consent=_ads_consent(fields),
+        blast_radius=_blast_radius(report, fields),
     )
+
+
+def _blast_radius(report: Report, fields: Fields) -> int:
+    text, node = fields.text("blast radius"), fields.get("blast radius")
+    if text is None or node is None:
+        return Policy.blast_radius
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        message = f"'blast radius' cannot be '{short(text)}'"
+        report.add("J011", node.place, message, "write a number of messages: 500")
+        return Policy.blast_radius
+    return int(text)
 
 
 def _ads_consent(fields: Fields) -> Literal["opt-in", "opt-out"]:

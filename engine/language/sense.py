@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
 from difflib import get_close_matches
 
 from engine.core.conditions import names_used
-from engine.core.durations import DurationError, parse_duration, show_duration
 from engine.language.context import Context
-from engine.language.events import FIELDS, NAMES
+from engine.language.events import FIELDS, NAMES, OUR_OWN
 from engine.language.fields import did_you_mean
 from engine.language.report import Place
+from engine.language.sense_offers import check_offers
+from engine.language.sense_times import check_times
 from engine.language.tree import short
-from engine.model.journey import Branch, Condition, Journey, Send, Split, Update, Wait, WaitFor
+from engine.model.journey import (
+    AnyStep,
+    Branch,
+    Condition,
+    Emit,
+    Journey,
+    Send,
+    Update,
+    WaitFor,
+    WaitUntil,
+    Webhook,
+)
 
 _PURCHASE = "Order Completed"
 
@@ -38,7 +49,8 @@ def check_sense(context: Context, journey: Journey) -> None:
         )
     for step in promotions:
         _check_promotion(context, step)
-        _check_offer(context, journey, step)
+    check_offers(context, journey)
+    check_times(context, journey)
 
 
 def _check_promotion(context: Context, step: Send) -> None:
@@ -62,15 +74,25 @@ def _conditions(journey: Journey) -> Iterator[tuple[Condition, str]]:
         (trigger.key, trigger.event),
         *((stop.condition, stop.event) for stop in journey.stops),
     ]
+    if trigger.calendar is not None:
+        found.append((trigger.calendar.date, trigger.event))
     for step in journey.steps.values():
         if isinstance(step, WaitFor):
             found.append((step.condition, step.event))
-        elif isinstance(step, Branch):
-            found += [(arm.condition, trigger.event) for arm in step.arms]
-        elif isinstance(step, Update):
-            values = [value for _, value in step.changes]
-            found += [(value, trigger.event) for value in values if isinstance(value, Condition)]
+        else:
+            found += [(condition, trigger.event) for condition in _conditions_of(step)]
     return ((condition, event) for condition, event in found if condition is not None)
+
+
+def _conditions_of(step: AnyStep) -> list[Condition | None]:
+    match step:
+        case Branch(arms=arms):
+            return [arm.condition for arm in arms]
+        case WaitUntil(date=date):
+            return [date]
+        case Update(changes=values) | Emit(properties=values) | Webhook(body=values):
+            return [value for _, value in values if isinstance(value, Condition)]
+    return []
 
 
 def _check_condition(context: Context, journey: Journey, condition: Condition, event: str) -> None:
@@ -78,7 +100,8 @@ def _check_condition(context: Context, journey: Journey, condition: Condition, e
         source = {"event": event, "trigger": journey.trigger.event}.get(holder, "")
         fields = FIELDS.get(source)
         if fields is not None and name and name not in fields:
-            message = f"'{source}' carries no '{short(name)}' in Segment's specification"
+            by = "" if source in OUR_OWN else " in Segment's specification"
+            message = f"'{source}' carries no '{short(name)}'{by}"
             hint = did_you_mean(name, fields, otherwise="make sure that your shop sends it")
             context.report.add("J052", _place(context, condition, holder, name), message, hint)
         if holder == "key" and journey.trigger.key is None:
@@ -106,7 +129,7 @@ def _check_events(context: Context, journey: Journey) -> None:
     for stop in journey.stops:
         _check_name(context, stop.event, context.places[f"{stop.path}/event"])
     for step in journey.steps.values():
-        if isinstance(step, WaitFor):
+        if isinstance(step, WaitFor | Emit):
             _check_name(context, step.event, context.places[f"{step.path}/event"])
 
 
@@ -118,46 +141,3 @@ def _check_name(context: Context, name: str, place: Place) -> None:
     if near:
         message = f"no standard event is called '{short(name)}'"
         context.report.add("J053", place, message, f"did you mean '{small[near[0]]}'?")
-
-
-def _check_offer(context: Context, journey: Journey, step: Send) -> None:
-    """Warn if a later message makes the same offer when it cannot be valid any more."""
-    try:
-        valid = parse_duration(str(step.offer["valid"]))
-    except (KeyError, DurationError):  # without an end, or reported when it was read
-        return
-    for path, passed in _soonest(journey, step).items():
-        later = journey.steps.get(path)
-        if isinstance(later, Send) and later.offer == step.offer and passed > valid:
-            message = f"this offer ended {show_duration(passed - valid)} before this message"
-            line = context.places[step.path].line
-            hint = f"it is made in line {line} and valid for {show_duration(valid)}"
-            context.report.add("J054", context.places[f"{path}/offer"], message, hint)
-
-
-def _soonest(journey: Journey, origin: Send) -> dict[str, timedelta]:
-    """The least time from ``origin`` to each step that can follow it."""
-    found: dict[str, timedelta] = {}
-    work = [(origin.next, timedelta(0))]
-    while work:
-        path, passed = work.pop()
-        if path is None or (path in found and found[path] <= passed):
-            continue
-        found[path] = passed
-        match journey.steps.get(path):
-            case Wait(next=following, duration=duration):
-                work.append((following, passed + duration))
-            case WaitFor(then=then, otherwise=otherwise, at_most=at_most):
-                work += [(then, passed), (otherwise, passed + at_most)]
-            case Branch(arms=arms, next=following):
-                work += [(arm.goto, passed) for arm in arms]
-                if not arms or arms[-1].condition is not None:
-                    work.append((following, passed))
-            case Split(arms=arms):
-                work += [(arm.goto, passed) for arm in arms]
-            case Send(next=following) | Update(next=following):
-                work.append((following, passed))
-            case _ as step:
-                following = getattr(step, "next", None)
-                work.append((following, passed))
-    return found

@@ -105,13 +105,14 @@ def _calendar(context: Context, fields: Fields, kind: str) -> Calendar | None:
     yearly = fields.boolean("yearly") or False
     by = fields.get("shift")
     shift = None if by is None else read_shift(report, by)
-    date = read_date(context, node, "trigger/date")
+    date = read_date(context, node, "trigger/date", "write for example profile.birthday")
     if date is None:
         return None
     others = sorted({holder for holder, _ in names_used(date)} - {"profile"})
     if others or date.history or not names_used(date):
-        what = f"'{others[0]}'" if others else "the history" if date.history else "nothing"
-        message = f"the date must come from the profile, not from {what}"
+        message = "the date must come from the profile"
+        if others or date.history:
+            message += f", not from '{others[0]}'" if others else ", not from the history"
         hint = "write profile.birthday; for a day of all shoppers use 'every' with 'starts'"
         report.add("J026", node.place, message, hint)
     return Calendar(date, yearly, shift or timedelta(0), (), clock)

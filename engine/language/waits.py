@@ -20,6 +20,7 @@ from engine.language.report import Report
 from engine.language.tree import Mapping, Scalar, Tree, kind_of, short
 from engine.model.journey import AnyStep, Condition, Wait, WaitUntil
 
+_DATES = "write '18:00', profile.subscription_ends or '2026-11-27'"
 _UNTIL = ("until", "on", "at", "shift")
 
 
@@ -73,27 +74,24 @@ def _reject(fields: Fields, names: tuple[str, ...], where: str, hint: str) -> No
             fields.report.add("J005", fields.key_place(name), message, hint)
 
 
-def read_date(context: Context, node: Tree, path: str) -> Condition | None:
+def read_date(context: Context, node: Tree, path: str, hint: str = _DATES) -> Condition | None:
     """A date in the data, an expression; or one day for all, ``2026-11-27``."""
     report = context.report
     if not isinstance(node, Scalar) or not node.text.strip():
-        report.add("J007", node.place, f"a date must be a text, not {kind_of(node)}", _DATES)
+        report.add("J007", node.place, f"a date must be a text, not {kind_of(node)}", hint)
         return None
     text = node.text.strip()
     context.texts[path] = node
     if ISO.fullmatch(text):
         if iso_moment(text) is None:
-            report.add("J025", node.place, f"there is no day '{short(text)}'", _DATES)
+            report.add("J025", node.place, f"there is no day '{short(text)}'", hint)
             return None
         return read_condition(report, Scalar(node.place, repr(text), node.plain), path)
     if text.lower() in DAYS:
-        hint = f"write {{until: '10:00', on: {text.lower()}}}"
-        report.add("J025", node.place, f"'{short(text)}' is no date", hint)
+        instead = f"write {{until: '10:00', on: {text.lower()}}}" if hint == _DATES else hint
+        report.add("J025", node.place, f"'{short(text)}' is no date", instead)
         return None
     if text[0].isdigit():
-        report.add("J025", node.place, f"'{short(text)}' is neither a time nor a date", _DATES)
+        report.add("J025", node.place, f"'{short(text)}' is neither a time nor a date", hint)
         return None
     return context.condition(node, path)
-
-
-_DATES = "write '18:00', profile.subscription_ends or '2026-11-27'"
