@@ -116,13 +116,9 @@ def describe(seen: Seen, zone: ZoneInfo) -> str:
     said = {name: value for name, value in seen.fields.items() if value not in ("", None, {})}
     for name in ("step", "topic"):
         said.pop(name, None)
-    first = {seen.kind: said.pop(seen.kind)}
-    told = {"at": _Raw(moment(seen.at, zone)), **first, **said}
-    parts = [f"{k}: {v if isinstance(v, _Raw) else flow(v)}" for k, v in told.items()]
+    first: dict[str, Any] = {seen.kind: said.pop(seen.kind)}
+    parts = [f"at: {moment(seen.at, zone)}"]
+    for name, value in {**first, **said}.items():
+        shown = moment(value, zone) if isinstance(value, datetime) else flow(value)
+        parts.append(f"{name}: {shown}")
     return ", ".join(parts) + f" (journey {seen.journey})"
-
-
-class _Raw(str):
-    """A time as scenarios write it, without quotes."""
-
-    __slots__ = ()

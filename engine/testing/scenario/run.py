@@ -59,7 +59,7 @@ def prepared(journey: Journey, scenario: Scenario) -> Journey:
         found = split_at(journey, place)
         if found is not None:
             arms = tuple(
-                dataclasses.replace(arm, weight=100 if label(arm) == wanted else 0)
+                dataclasses.replace(arm, weight=100 if label(arm) == wanted else 0, name=label(arm))
                 for arm in found.arms
             )
             steps[found.path] = dataclasses.replace(found, arms=arms)
