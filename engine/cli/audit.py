@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,11 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import bootstrap
+from engine.cli._database import answering
 from engine.cli._recorded import duration
 from engine.cli.main import FINDINGS, print_json
 from engine.clock import from_environment
-from engine.embedded.postgres import EmbeddedPostgres
-from engine.errors import ConfigError
 from engine.runtime.audit import PROMISES, AuditReport, audit
 from engine.settings import Settings
 
@@ -52,7 +48,7 @@ def command(project_dir: Path | None, since: str | None, as_json: bool) -> None:
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with (
-        _database(settings) as settings,
+        answering(settings) as settings,
         bootstrap.database(settings, connections=2) as store,
         Progress(*columns, console=console, transient=True, disable=as_json) as progress,
     ):
@@ -72,32 +68,6 @@ def command(project_dir: Path | None, since: str | None, as_json: bool) -> None:
         _print(report)
     if not report.ok:
         raise SystemExit(FINDINGS)
-
-
-@contextmanager
-def _database(settings: Settings) -> Iterator[Settings]:
-    """Settings with the address of a database that answers: yours; else that of the `winback up`
-    that runs here; else the one that it left, started for the while."""
-    if settings.database_url is not None:
-        yield settings
-        return
-    server = EmbeddedPostgres(settings.home / "postgres")
-    if not (server.data / "PG_VERSION").exists():
-        raise ConfigError(
-            f"There is no database in {settings.home} yet: run `winback up` first, or set "
-            "DATABASE_URL to the one to audit."
-        )
-    with open(settings.home / "lock", "ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # held by the `winback up` that runs it
-            yield replace(settings, database_url=server.url)
-            return
-        try:
-            server.start()
-            yield replace(settings, database_url=server.url)
-        finally:
-            server.stop()
 
 
 def _moment(text: str, now: datetime) -> datetime:

@@ -87,11 +87,11 @@ def _read(report: Report, tree: Tree) -> Policy:
 def _blast_radius(report: Report, fields: Fields) -> int:
     text, node = fields.text("blast radius"), fields.get("blast radius")
     if text is None or node is None:
-        return Policy.blast_radius
+        return Policy().blast_radius
     if not re.fullmatch(r"[0-9]{1,9}", text):
         message = f"'blast radius' cannot be '{short(text)}'"
         report.add("J011", node.place, message, "write a number of messages: 500")
-        return Policy.blast_radius
+        return Policy().blast_radius
     return int(text)
 
 

@@ -65,3 +65,5 @@ class Policy:
     providers: Mapping[str, str] = field(default_factory=dict)
     #: whether a shopper goes on ad audiences until a no to the channel ``ads``, or after a yes
     ads_consent: Literal["opt-in", "opt-out"] = "opt-out"
+    #: how many messages more a change may send in its first day before ``winback apply`` asks
+    blast_radius: int = 500

@@ -1,6 +1,10 @@
-"""The journeys in force, read from the project's files and read again when those change.
+"""The journeys in force, read again when they change.
 
-A file that does not load is reported and left out; the others run (P10). Runs that entered an
+Until somebody runs ``winback apply`` they are the project's files, read as they are edited. From
+then on they are what was applied last, read from the database, and an edited file changes nothing
+until it is applied. The shop's rules (config/winback.yaml) are always the file.
+
+A journey that does not load is reported and left out; the others run (P10). Runs that entered an
 older version end on that version, which the database keeps.
 """
 
@@ -16,22 +20,24 @@ from engine.clock import Clock
 from engine.core.book import JourneyBook, open_book
 from engine.errors import ConfigError
 from engine.language import load_journey, load_journeys, load_policy
+from engine.model.diagnostic import Diagnostic
 from engine.model.journey import Journey
 from engine.model.policy import Policy
 from engine.store import journeys as journeys_store
-from engine.store.database import Database
+from engine.store import versions as versions_store
+from engine.store.database import Database, Unavailable
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at the files. A look costs a ``stat`` a file.
+#: Seconds between two looks. A look costs one query by primary key and a ``stat`` a file.
 EVERY = 1.0
 
-Signature = tuple[tuple[str, int, int], ...]
+Signature = tuple[int | None, tuple[tuple[str, int, int], ...]]
 
 
 class Shelf:
-    """Gives the book and the policy for each batch, from the files of the ``project`` directory.
-    Safe to share between threads."""
+    """Gives the book and the policy for each batch, from the ``project`` directory and what was
+    applied. Safe to share between threads."""
 
     def __init__(self, database: Database, clock: Clock, project: Path) -> None:
         self._database = database
@@ -78,33 +84,39 @@ class Shelf:
         with self._guard:
             if now - self._looked < EVERY:
                 return
-            signature = self._signature()
-            if signature != self._seen:
-                self._read()
-                self._seen = signature
-            self._looked = now
+            try:
+                signature = self._signature()
+                if signature != self._seen:
+                    self._read(signature[0])
+                    self._seen = signature
+            except Unavailable:
+                if self._seen is None:
+                    raise
+                # What was in force is, until the database is back; whoever needs it will say so.
+            self._looked = time.monotonic()
 
     def _signature(self) -> Signature:
-        files = [*sorted(self._journeys.glob("*.y*ml")), self._config]
+        with self._database.connection() as connection:
+            stamp = versions_store.stamp(connection)
+        files = [self._config]
+        if stamp is None:
+            files += sorted(self._journeys.glob("*.y*ml"))
         found = []
         for file in files:
             if file.exists():
                 stat = file.stat()
                 found.append((str(file), stat.st_mtime_ns, stat.st_size))
-        return tuple(found)
+        return stamp, tuple(found)
 
-    def _read(self) -> None:
+    def _read(self, stamp: int | None) -> None:
         policy, findings = load_policy(self._config)
         wrong = [str(finding) for finding in findings if finding.severity == "error"]
         if wrong:
             self._wrong = "; ".join(wrong)
         else:
             self._policy = policy
-        found = load_journeys(self._journeys, policy=policy, templates=self._templates)
-        for finding in (*findings, *found.diagnostics):
-            if finding.severity == "error":
-                log.error("%s", finding)
-        journeys = list(found.journeys.values())
+        _report(findings)
+        journeys = self._from_files(policy) if stamp is None else self._applied(stamp)
         with self._database.connection() as connection:
             kept = journeys_store.in_flight(connection)
             journeys_store.keep(
@@ -112,6 +124,27 @@ class Shelf:
             )
         currency = (self._policy or policy).shop.currency
         self._book = open_book(journeys, _older(kept), currency=currency)
+
+    def _from_files(self, policy: Policy) -> list[Journey]:
+        found = load_journeys(self._journeys, policy=policy, templates=self._templates)
+        _report(found.diagnostics)
+        return list(found.journeys.values())
+
+    def _applied(self, stamp: int) -> list[Journey]:
+        with self._database.connection() as connection:
+            live = versions_store.of(connection, stamp)
+            assert live is not None  # sets are never deleted
+            kept = journeys_store.sources(connection, live.versions.items())
+        if self._seen is None or self._seen[0] != stamp:
+            when = f"{live.applied_at:%Y-%m-%d %H:%M} UTC"
+            log.info("%d journeys as applied on %s; edited files are not live", len(kept), when)
+        return list(_older(kept).values())
+
+
+def _report(findings: Iterable[Diagnostic]) -> None:
+    for finding in findings:
+        if finding.severity == "error":
+            log.error("%s", finding)
 
 
 def _older(kept: list[tuple[str, str, str]]) -> dict[tuple[str, str], Journey]:

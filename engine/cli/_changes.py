@@ -1,0 +1,173 @@
+"""What ``winback plan`` and ``winback apply`` share: reading the project and showing a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.text import Text
+
+from engine import bootstrap
+from engine.cli._database import answering
+from engine.clock import Clock, from_environment
+from engine.core.migrate import Action, Rule
+from engine.language import load_journeys, load_policy
+from engine.model.diagnostic import Diagnostic
+from engine.model.policy import Policy
+from engine.runtime.plan import Group, JourneyPlan, Plan, Wanted
+from engine.settings import Settings
+from engine.store.database import Database, migrate
+
+RULES: tuple[Rule, ...] = ("finish", "move", "leave")
+
+#: One run, several runs, of each fate.
+_FATES: dict[Action, tuple[str, str]] = {
+    "finishes": ("finishes on this version", "finish on this version"),
+    "keeps": ("moves and keeps its timer", "move and keep their timer"),
+    "sooner": (
+        "moves and waits less (the wait became shorter)",
+        "move and wait less (the wait became shorter)",
+    ),
+    "goes on": ("moves on at once (the wait is over)", "move on at once (the wait is over)"),
+    "stands still": ("moves, its timer still stopped", "move, their timers still stopped"),
+    "stops": (
+        "stops (a stop was added that has happened already)",
+        "stop (a stop was added that has happened already)",
+    ),
+    "leaves": ("leaves", "leave"),
+}
+_LEAVING = {
+    "move": (" (its step is gone)", " (their step is gone)"),
+    "leave": (" (on change: leave)",) * 2,
+}
+_STYLES = {"new": "green", "changed": "yellow", "removed": "red", "unchanged": "dim"}
+
+
+class Project(NamedTuple):
+    """A project's journeys as wanted, its rules, and what is wrong with its files."""
+
+    wanted: Wanted
+    policy: Policy
+    errors: list[Diagnostic]
+
+
+def read_project(directory: Path, rule: Rule | None) -> Project:
+    """The journeys of the files, the rule for those in flight overridden by ``rule``."""
+    policy, findings = load_policy(directory / "config" / "winback.yaml")
+    found = load_journeys(directory / "journeys", policy=policy, templates=directory / "templates")
+    findings = [*findings, *found.diagnostics]
+    errors = [finding for finding in findings if finding.severity == "error"]
+    broken = {Path(error.file).stem for error in errors} - found.journeys.keys()
+    return Project(Wanted(found.journeys, frozenset(broken), rule), policy, errors)
+
+
+@contextmanager
+def shop(settings: Settings) -> Iterator[tuple[Database, Clock]]:
+    """The shop's database, its schema up to date, and its clock."""
+    with answering(settings) as found:
+        assert found.database_url is not None
+        migrate(found.database_url)
+        with bootstrap.database(found, connections=2) as database:
+            yield database, from_environment(found.clock)
+
+
+def as_document(plan: Plan, allowed: int, errors: list[Diagnostic]) -> dict[str, Any]:
+    """The plan for a program."""
+    base = plan.base
+    return {
+        "live": None
+        if base is None
+        else {"set": base.id, "since": base.applied_at, "by": base.applied_by},
+        "journeys": [
+            {
+                "journey": j.name,
+                "change": j.change,
+                "from": j.live,
+                "to": j.wanted,
+                "on_change": j.rule,
+                "diff": j.diff,
+                "in_flight": [asdict(group) for group in j.in_flight],
+            }
+            for j in plan.journeys
+        ],
+        "first_day": {
+            "messages": plan.messages,
+            "allowed": allowed,
+            "parts": [asdict(part) for part in plan.parts],
+        },
+        "errors": [asdict(error) for error in errors],
+    }
+
+
+def print_plan(plan: Plan, allowed: int) -> None:
+    """The plan for a person."""
+    console = Console(highlight=False, soft_wrap=True)
+    base = plan.base
+    if base is None:
+        console.print(
+            "Nothing was applied yet: workers follow the files as they are edited. The first "
+            "`winback apply` ends that.\n"
+        )
+    else:
+        when = f"{base.applied_at:%Y-%m-%d %H:%M} UTC"
+        console.print(f"Live since {when}, applied by {base.applied_by}.\n", markup=False)
+    for journey in plan.journeys:
+        if journey.change != "unchanged":
+            _print_journey(console, journey, follows_files=base is None)
+    same = [j.name for j in plan.journeys if j.change == "unchanged"]
+    if same:
+        console.print(Text(f"unchanged: {', '.join(same)}", "dim"))
+    if plan.empty:
+        console.print("Nothing would change.")
+        return
+    for part in plan.parts:
+        people = f"{part.people:,} {part.who}"
+        console.print(f"  {part.journey}: {people}, up to {part.messages:,} messages", markup=False)
+    style = "bold red" if plan.messages > allowed else "bold"
+    words = (
+        f"This may send up to {plan.messages:,} messages more in the first day; allowed are "
+        f"{allowed:,}."
+    )
+    console.print(Text(words, style))
+
+
+def _print_journey(console: Console, journey: JourneyPlan, *, follows_files: bool) -> None:
+    line = Text(f"{journey.change} ", _STYLES[journey.change])
+    line.append(journey.name, "bold")
+    versions = " → ".join(version for version in (journey.live, journey.wanted) if version)
+    line.append(f"  {versions}", "dim")
+    console.print(line)
+    if not (journey.change == "new" or (journey.change == "removed" and not follows_files)):
+        for row in journey.diff.splitlines():
+            style = {"+": "green", "-": "red", "@": "cyan"}.get(row[:1], "dim")
+            console.print(Text(f"    {row}", style))
+    for group in journey.in_flight:
+        console.print(f"  {group_words(group, journey)}", markup=False)
+    console.print()
+
+
+def group_words(group: Group, journey: JourneyPlan) -> str:
+    """``214 waiting at step 2 (reminder): 180 move and keep their timer, 34 leave``."""
+    fates = []
+    for action, (one, several) in _FATES.items():
+        count = group.fates.get(action, 0)
+        if not count:
+            continue
+        words = one if count == 1 else several
+        if action == "leaves":
+            removed = (" (the journey is removed)",) * 2
+            why = _LEAVING[journey.rule] if journey.wanted else removed
+            words += why[0 if count == 1 else 1]
+        fates.append(f"{count:,} {words}")
+    place = f" at {group.step}" if group.step else ""
+    told = f"{group.waiting:,} waiting{place} of version {group.version}: {', '.join(fates)}"
+    if group.would_stop:
+        told += (
+            f" ({group.would_stop:,} of them did already what the new version stops for: "
+            "`on change: move` would stop them)"
+        )
+    return told

@@ -1,0 +1,57 @@
+"""``winback plan``: what would change, and for whom, before it goes live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from engine.cli._changes import RULES, as_document, print_plan, read_project, shop
+from engine.cli._recorded import print_errors
+from engine.cli.main import FINDINGS, print_json
+from engine.core.migrate import Rule
+from engine.runtime.plan import draw
+from engine.settings import Settings
+
+
+@click.command()
+@click.option(
+    "--in-flight",
+    "rule",
+    type=click.Choice(RULES),
+    help="What happens to shoppers in flight, whatever the journeys say under `on change`.",
+)
+@click.option(
+    "--allow",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Messages more in the first day that are fine. Default: `blast radius` of the config.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def command(project_dir: Path | None, rule: Rule | None, allow: int | None, as_json: bool) -> int:
+    """Compare the project's journeys with what is live. Nothing is changed.
+
+    It tells every journey that is new, changed or removed, what becomes of each shopper in
+    flight, and how many messages more this may send in the first day, at worst.
+
+    Exit codes: 0 ready to apply, 1 a file has errors or too many messages, 2 wrong usage.
+
+    \b
+    Example:
+      winback plan
+      winback plan --in-flight move --allow 2000
+      winback plan --json
+    """
+    settings = Settings.from_environment(project_dir=project_dir)
+    wanted, policy, errors = read_project(settings.project_dir, rule)
+    allowed = policy.blast_radius if allow is None else allow
+    with shop(settings) as (database, clock), database.connection() as connection:
+        plan = draw(connection, wanted, clock.now(), policy.shop.currency)
+    if as_json:
+        print_json(as_document(plan, allowed, errors))
+    else:
+        print_plan(plan, allowed)
+        print_errors(Console(stderr=True), errors)
+    return FINDINGS if errors or plan.messages > allowed else 0
