@@ -57,7 +57,8 @@ WARNINGS = {
     "J060": (
         "a calendar with a key",
         "A key says which product or cart a run is about. The calendar is about the shopper "
-        "alone, so the key would be missing and no run would ever start.",
+        "alone, so the key would be missing and no run would ever start. All it carries is the "
+        "date that it is about, event.date.",
     ),
     "J061": (
         "a calendar that comes but once",

@@ -1,4 +1,4 @@
-"""Free mappings of which a value, written ``= expression``, may be computed."""
+"""Free mappings whose values, written ``= expression``, may be computed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from engine.language.context import Context
 from engine.language.fields import Fields
 from engine.language.report import Report
-from engine.language.tree import Mapping, Scalar, Tree, plain_value, short
+from engine.language.tree import Listing, Mapping, Tree, plain_value, short
 from engine.model.journey import Condition
 
 Values = tuple[tuple[str, Any | Condition], ...]
@@ -23,20 +23,25 @@ def check_twice(report: Report, node: Mapping, what: str) -> None:
 
 
 def read_values(context: Context, node: Mapping, what: str, path: str) -> Values:
-    """The entries of a mapping, constants typed and expressions compiled."""
+    """The entries of a mapping, constants typed and expressions compiled, however deep."""
     check_twice(context.report, node, what)
-    values: list[tuple[str, Any | Condition]] = []
-    for key, value in node.entries:
-        if _computed(value):
-            assert isinstance(value, Scalar)
-            skip = len(value.text) - len(value.text[1:].lstrip())
-            found = context.condition(value, f"{path}/{key.text}", skip)
-            if found is not None:
-                values.append((key.text, found))
-        else:
-            _check_inner(context.report, value)
-            values.append((key.text, plain_value(value)))
-    return tuple(values)
+    return tuple(
+        (key.text, _value(context, value, what, f"{path}/{key.text}"))
+        for key, value in node.entries
+    )
+
+
+def _value(context: Context, node: Tree, what: str, path: str) -> Any:
+    if isinstance(node, Mapping):
+        return dict(read_values(context, node, what, path))
+    if isinstance(node, Listing):
+        return [
+            _value(context, item, what, f"{path}/{index}") for index, item in enumerate(node.items)
+        ]
+    if node.text.startswith("="):
+        skip = len(node.text) - len(node.text[1:].lstrip())
+        return context.condition(node, path, skip)
+    return plain_value(node)
 
 
 def given_values(context: Context, fields: Fields, name: str, path: str) -> Values:
@@ -49,22 +54,3 @@ def given_values(context: Context, fields: Fields, name: str, path: str) -> Valu
         context.report.add("J007", node.place, f"'{name}' must be a mapping", hint)
         return ()
     return read_values(context, node, f"'{name}'", f"{path}/{name}")
-
-
-def _computed(node: Tree) -> bool:
-    return isinstance(node, Scalar) and node.text.startswith("=")
-
-
-def _check_inner(report: Report, node: Tree) -> None:
-    """What is written within a list or a mapping is taken as it stands: say so where it would
-    surprise."""
-    work = [node]
-    while work:
-        inner = work.pop()
-        if _computed(inner) and inner is not node:
-            message = "only a value of the outermost mapping can be computed"
-            report.add("J011", inner.place, message, "move it up, under a key of its own")
-        elif isinstance(inner, Mapping):
-            work += [entry.value for entry in inner.entries]
-        elif not isinstance(inner, Scalar):
-            work += inner.items

@@ -51,13 +51,14 @@ _TABLE = {
     "Product Reviewed": "product_id review_id review_body rating",
     "Segment Entered": "segment",
     "Segment Left": "segment",
+    "Calendar Reached": "journey date",
 }
 
 #: Derived for every event, and the cart's identifiers that shops send with any of them.
 _ALWAYS = frozenset({"product_ids", "event_name", "cart_id", "cart_token", "cart_url", "email"})
 
-#: Events that Winback makes itself, or a journey of the shop.
-OUR_OWN = ("Segment Entered", "Segment Left")
+#: Of these, those that are not Segment's.
+OUR_OWN = ("Segment Entered", "Segment Left", "Calendar Reached")
 
 #: Fields by event name. Other events may carry anything.
 FIELDS: dict[str, frozenset[str]] = {
@@ -80,7 +81,6 @@ NAMES = (
     "Alias",
     "Consent Given",
     "Consent Withdrawn",
-    "Calendar Reached",
     *(f"Email {what}" for what in _MAIL.split(", ")),
     *(f"SMS {what}" for what in _TEXT.split(", ")),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
+from typing import Any
 
 from engine.core.conditions import names_used
 from engine.language.context import Context
@@ -71,7 +72,7 @@ def _conditions(journey: Journey) -> Iterator[tuple[Condition, str]]:
     trigger = journey.trigger
     found: list[tuple[Condition | None, str]] = [
         (trigger.condition, trigger.event),
-        (trigger.key, trigger.event),
+        (None if trigger.calendar else trigger.key, trigger.event),  # has a warning of its own
         *((stop.condition, stop.event) for stop in journey.stops),
     ]
     if trigger.calendar is not None:
@@ -91,8 +92,16 @@ def _conditions_of(step: AnyStep) -> list[Condition | None]:
         case WaitUntil(date=date):
             return [date]
         case Update(changes=values) | Emit(properties=values) | Webhook(body=values):
-            return [value for _, value in values if isinstance(value, Condition)]
+            return list(_conditions_in([value for _, value in values]))
     return []
+
+
+def _conditions_in(value: Any) -> Iterator[Condition]:
+    if isinstance(value, Condition):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _conditions_in(inner)
 
 
 def _check_condition(context: Context, journey: Journey, condition: Condition, event: str) -> None:

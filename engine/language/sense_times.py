@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
+from engine.core.conditions import names_used
 from engine.core.durations import show_duration
 from engine.language.context import Context
+from engine.language.events import FIELDS
 from engine.language.tree import short
-from engine.model.journey import Emit, Journey, Send
+from engine.model.journey import CALENDAR_REACHED, Emit, Journey, Send
 from engine.model.policy import QuietHours
+
+_CARRIED = {("event", name) for name in FIELDS[CALENDAR_REACHED]}
 
 
 def check_times(context: Context, journey: Journey) -> None:
@@ -32,7 +36,7 @@ def check_times(context: Context, journey: Journey) -> None:
 def _check_calendar(context: Context, journey: Journey) -> None:
     trigger = journey.trigger
     assert trigger.calendar is not None
-    if trigger.key is not None:
+    if trigger.key is not None and not names_used(trigger.key) <= _CARRIED:
         hint = "delete it: the calendar knows of no product and no cart"
         message = "the calendar carries nothing to take a key from"
         context.report.add("J060", context.places["trigger/key"], message, hint)

@@ -115,6 +115,7 @@ def _calendar(context: Context, fields: Fields, kind: str) -> Calendar | None:
             message += f", not from '{others[0]}'" if others else ", not from the history"
         hint = "write profile.birthday; for a day of all shoppers use 'every' with 'starts'"
         report.add("J026", node.place, message, hint)
+        return None
     return Calendar(date, yearly, shift or timedelta(0), (), clock)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 from engine.language.context import Context
@@ -21,6 +22,8 @@ from engine.language.tree import Mapping, Scalar, Tree, kind_of, short
 from engine.model.journey import AnyStep, Condition, Wait, WaitUntil
 
 _DATES = "write '18:00', profile.subscription_ends or '2026-11-27'"
+#: A moment without an offset, which is meant by the shopper's own clock.
+_LOCAL = re.compile(r"([0-9-]{10})[T ]([0-9]{2}:[0-9]{2})")
 _UNTIL = ("until", "on", "at", "shift")
 
 
@@ -61,6 +64,10 @@ def _wait_until(
         weekdays = tuple(WEEKDAYS.index(day) for day in days or ())
         return None if clock is None else WaitUntil(path, following, clock, weekdays)
     _reject(fields, ("on",), "beside a date", "it goes with a time of day: until: '10:00'")
+    if isinstance(until, Scalar) and (moment := _LOCAL.fullmatch(until.text.strip())):
+        _reject(fields, ("at",), "beside a date that has a time", "write it there")
+        clock = read_time(report, Scalar(until.place, moment[2], False), "'until'")
+        until = Scalar(until.place, moment[1], False)
     date = read_date(context, until, f"{path}/wait/until")
     if date is None:
         return None
