@@ -10,7 +10,9 @@ from engine.core.decision import Mark
 from engine.model.journey import Branch, Journey, Split, WaitFor
 
 #: Verdicts that say that a step did not do what it is there for.
-_NOT_DONE = frozenset({"cannot say", "withheld", "skips"})
+_NOT_DONE = frozenset(
+    {"cannot say", "withheld", "skips", "does not start", "does not emit", "arrives"}
+)
 _DONE = "done"
 
 

@@ -11,28 +11,32 @@ from engine.core.gate import Verdict
 from engine.core.shopper import Shopper
 from engine.model.enrollment import Enrollment
 from engine.model.event import Event
-from engine.model.journey import AudienceStep, Journey, Send
+from engine.model.journey import AudienceStep, Journey, Send, Webhook
 from engine.model.message import Message
 from engine.runtime.simulate import Observer
 from engine.testing.scenario.model import Kind, Line, Seen
 
 
 class Recorder(Observer):
-    """Collects ``seen``, ``timeline`` and ``marks`` (journey and mark), each in order of work."""
+    """Collects ``seen``, ``timeline`` and ``marks`` (journey and mark), each in order of work.
+
+    ``runs`` are as they stand, by id; ``events`` with the runs as each event found them.
+    """
 
     def __init__(self, journeys: Mapping[str, Journey]) -> None:
         self.seen: list[Seen] = []
         self.timeline: list[Line] = []
         self.marks: list[tuple[str, Mark]] = []
         self.runs: dict[str, Enrollment] = {}
+        self.events: list[tuple[Event, dict[str, Enrollment]]] = []
         self._journeys = journeys
         self._ended: set[tuple[str, str]] = set()
         self._waiting: dict[str, Message] = {}
         self._audiences: dict[str, list[str]] = {}
 
-    def comes(self, event: Event) -> None:
-        """``event`` is about to be fed."""
+    def happened(self, shopper: Shopper, event: Event) -> None:
         self.timeline.append(Line(event.time, "", "", "event", event.name))
+        self.events.append((event, dict(self.runs)))
 
     def refused(self, event: Event, journey: str, path: str, why: str) -> None:
         """``event`` started no run of ``journey``."""
@@ -47,7 +51,7 @@ class Recorder(Observer):
             run = self.runs.get(run_id)
             if run is not None:
                 for mark in marks:
-                    self._mark(run, mark, shopper)
+                    self._mark(run, mark, shopper, outcome)
         for run in outcome.enrollments.values():
             self._end(run)
 
@@ -58,23 +62,30 @@ class Recorder(Observer):
             self._line(at, message.journey, step, "held back", why)
             return
         self._waiting.pop(message.id, None)
-        said: dict[str, Any] = {"template": message.template, "topic": message.topic, "step": step}
         what = f"{message.channel} {message.template}"
-        if verdict.action == "send":
-            self._line(at, message.journey, step, "sent", what)
-            said |= {"send": message.channel, "offer": message.offer}
-            self._see(at, "send", message.journey, said)
-        else:
+        said: dict[str, Any] = {"step": step}
+        if message.channel != "webhook":
+            said |= {"template": message.template, "topic": message.topic}
+        if verdict.action != "send":
             self._line(at, message.journey, step, "not sent", f"{what}: {verdict.reason}")
             said |= {"skip": message.channel, "reason": verdict.reason}
             self._see(at, "skip", message.journey, said)
+            return
+        self._line(at, message.journey, step, "sent", what)
+        if message.channel == "webhook":
+            said |= {"webhook": message.template, "body": message.offer.get("body", {})}
+            self._see(at, "webhook", message.journey, said)
+        else:
+            said |= {"send": message.channel, "offer": message.offer}
+            self._see(at, "send", message.journey, said)
 
-    def _mark(self, run: Enrollment, mark: Mark, shopper: Shopper) -> None:
+    def _mark(self, run: Enrollment, mark: Mark, shopper: Shopper, outcome: Outcome) -> None:
         name, path, at = run.journey, mark.path, mark.at
         self.marks.append((name, mark))
         self._line(at, name, path, mark.verdict, mark.why)
         step = self._journeys[name].steps.get(path)
-        if mark.verdict == "enters":
+        said: dict[str, Any]
+        if mark.verdict in ("enters", "arrives"):
             self._see(at, "enter", name, {"enter": name, "key": run.key})
         elif mark.verdict == "waits":
             until = run.wake_at if run.at == path else None
@@ -83,6 +94,15 @@ class Recorder(Observer):
         elif mark.verdict in ("withheld", "skips") and isinstance(step, Send):
             said = {"template": step.template, "topic": step.topic, "step": path}
             self._see(at, "skip", name, {**said, "skip": step.channel, "reason": mark.why})
+        elif mark.verdict in ("withheld", "skips") and isinstance(step, Webhook):
+            said = {"skip": "webhook", "reason": mark.why, "step": path}
+            self._see(at, "skip", name, said)
+        elif mark.verdict == "offers":
+            self._see(at, "offer", name, {"offer": dict(run.offer), "step": path})
+        elif mark.verdict == "emits":
+            emitted = next(e for e in outcome.emitted if (e.name, e.time) == (mark.why, at))
+            said = {"emit": emitted.name, "properties": emitted.properties, "step": path}
+            self._see(at, "emit", name, said)
         elif mark.verdict == "updates":
             traits = shopper.profile.traits
             changed = {trait: traits[trait] for trait in mark.why.split(", ") if trait in traits}

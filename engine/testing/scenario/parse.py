@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,19 @@ from engine.model.event import Event
 from engine.model.policy import Policy
 from engine.testing.scenario.expected import read_expectations
 from engine.testing.scenario.model import Scenario
-from engine.testing.scenario.times import START, TimeError, parse_time
+from engine.testing.scenario.times import TimeError, parse_time
 
 _KEYS = (
-    *("scenario", "journey", "timezone", "profile", "holdout", "arms", "events", "until"),
-    "expect",
+    *("scenario", "journey", "timezone", "profile", "holdout", "arms", "start", "events"),
+    *("until", "expect"),
 )
 #: A person looking at the shop on one device: who no scenario says otherwise is.
 _DEVICE = "shopper"
 #: Facts of a profile that are counted or observed; an Identify cannot tell them.
 _COUNTED = ("orders", "lifetime_value", "first_seen", "last_order_at")
 _KINDS = {kind.capitalize(): kind for kind in ("identify", "page", "screen")}
+#: When a story begins that does not say.
+_BEGIN = "+0 seconds"
 _JSON = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -91,7 +93,7 @@ class _Reader:
         self, report: Report, node: Tree, policy: Policy, journeys: Mapping[str, object]
     ) -> None:
         self._report = report
-        self._fields = Fields(report, node, "a scenario", _KEYS, ("scenario", "events", "expect"))
+        self._fields = Fields(report, node, "a scenario", _KEYS, ("scenario", "expect"))
         self._place = node.place
         self._policy = policy
         self._journeys = journeys
@@ -107,9 +109,15 @@ class _Reader:
         items = (
             [] if (node := fields.get("events")) is None else read_list(report, node, "'events'")
         )
-        sent = [self._event(item, number, zone, times, places) for number, item in enumerate(items)]
+        start_node = fields.get("start")
+        begin = None if start_node is None else self._time(start_node, zone, None, None)
+        sent = [
+            self._event(item, number, zone, begin, times, places)
+            for number, item in enumerate(items)
+        ]
         events = [event for event in sent if event is not None]
-        first, last = (times[0], times[-1]) if times else (None, None)
+        start = begin or (times[0] if times else parse_time(_BEGIN, zone, None, None))
+        first, last = start, times[-1] if times else start
         until_node = fields.get("until")
         until = self._time(until_node, zone, first, last) if until_node is not None else None
         expect, nothing = read_expectations(
@@ -119,11 +127,10 @@ class _Reader:
             lambda node, before: self._time(node, zone, first, before),
         )
         counted = {key: told.pop(key) for key in _COUNTED if key in told}
-        begin = first or START.replace(tzinfo=UTC)
         given = self._build(
             self._place,
             {"type": "identify", "messageId": "profile", "anonymousId": _DEVICE, "traits": told},
-            begin - timedelta(seconds=1),
+            start - timedelta(seconds=1),
         )
         if name is None or given is None:
             return None
@@ -187,18 +194,22 @@ class _Reader:
             return None
 
     def _event(
-        self, node: Tree, number: int, zone: ZoneInfo, times: list[datetime], places: list[Place]
+        self,
+        node: Tree,
+        number: int,
+        zone: ZoneInfo,
+        begin: datetime | None,
+        times: list[datetime],
+        places: list[Place],
     ) -> Event | None:
         known = ("at", "event", "properties", "user", "device")
         fields = Fields(self._report, node, "an event", known, ("event",))
         at_node = fields.get("at")
-        before = times[-1] if times else None
-        first = times[0] if times else None
-        at: datetime | None = before
+        before = times[-1] if times else begin
         if at_node is not None:
-            at = self._time(at_node, zone, first, before)
-        elif before is None:
-            at = parse_time("+0 seconds", zone, None, None)
+            at = self._time(at_node, zone, begin or (times[0] if times else None), before)
+        else:
+            at = before or parse_time(_BEGIN, zone, None, None)
         if at is not None and before is not None and at < before:
             message = "this event comes before the one above it"
             self._report.add("J008", fields.key_place("at"), message, "put them in order of time")

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from engine.core.entries import entries
+from engine.core.entries import entries, in_season
 from engine.model.enrollment import Enrollment
 from engine.model.event import Event
-from engine.model.journey import Arm, Journey, Split
+from engine.model.journey import Again, Arm, Journey, Split
 from engine.model.policy import Policy
 from engine.runtime.simulate import Simulation
 from engine.testing.scenario.match import compare
@@ -40,16 +40,26 @@ def run(
     shopper.profile = msgspec.structs.replace(shopper.profile, **scenario.counted)
     for event in scenario.events:
         simulation.advance(event.time)
-        recorder.comes(event)
-        before = dict(recorder.runs)
         simulation.feed(event)
+    simulation.advance(ends(scenario, chosen) + _TICK)
+    for event, before in recorder.events:
         _refusals(simulation, recorder, event, before)
-    last = scenario.events[-1].time if scenario.events else scenario.given.time
-    simulation.advance((scenario.until or last + AHEAD) + _TICK)
     result = Result(scenario, compare(scenario, recorder.seen, chosen))
     result.timeline = sorted(recorder.timeline, key=lambda line: line.at)
     result.milliseconds = (time.perf_counter() - started) * 1000
     return result, recorder
+
+
+def ends(scenario: Scenario, journeys: Mapping[str, Journey]) -> datetime:
+    """When the scenario's clock stops: where it says; else a year after the last event, by when
+    nothing is left. Calendars never end: with them, a day after the last thing expected."""
+    if scenario.until is not None:
+        return scenario.until
+    last = scenario.events[-1].time if scenario.events else scenario.given.time
+    expected = [wanted.at for wanted in scenario.expect if wanted.at is not None]
+    if expected and any(journey.trigger.calendar for journey in journeys.values()):
+        return max(last, *expected) + timedelta(days=1)
+    return last + AHEAD
 
 
 def prepared(journey: Journey, scenario: Scenario) -> Journey:
@@ -85,15 +95,18 @@ def _refusals(
     waiting = simulation.book.triggers.get(event.name, ())
     if not waiting:
         return
-    entered = {run.journey for id, run in recorder.runs.items() if id not in before}
+    entered = {run.journey for run in recorder.runs.values() if run.event_id == event.id}
     keys = {entry.journey.name: entry.key for entry in entries(simulation.book, event)}
     for journey in waiting:
-        if journey.name in entered:
-            continue
         trigger = journey.trigger
+        other = trigger.calendar and event.properties.get("journey") != journey.name
+        if journey.name in entered or other:
+            continue
         key = keys.get(journey.name)
         earlier = [r for r in before.values() if (r.journey, r.key) == (journey.name, key)]
-        if any(_again(journey, run, event.time, recorder) for run in earlier):
+        if not in_season(journey, event.time):
+            recorder.refused(event, journey.name, "starts", "outside its dates")
+        elif any(_again(trigger.again, run, event.time) for run in earlier):
             recorder.refused(event, journey.name, "trigger/again", "they had this run before")
         elif trigger.condition is not None:
             why = f"does not hold: {trigger.condition.source}"
@@ -102,9 +115,8 @@ def _refusals(
             recorder.refused(event, journey.name, "trigger/key", "no value")
 
 
-def _again(journey: Journey, run: Enrollment, at: datetime, recorder: Recorder) -> bool:
-    """Whether an earlier run of the same key is what kept another from starting."""
-    again = journey.trigger.again
-    if again.rule == "never" or recorder.runs[run.id].status == "active":
+def _again(again: Again, run: Enrollment, at: datetime) -> bool:
+    """Whether an earlier run of the same key is what keeps another from starting."""
+    if again.rule == "never" or run.status == "active":
         return True
     return again.rule == "after" and at - run.entered_at <= again.after

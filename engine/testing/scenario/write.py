@@ -10,7 +10,12 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-_PLAIN = re.compile(r"[A-Za-z_/][\w./+ -]*(?<! )")
+#: Words, and times as scenarios say them: what needs no quotes even within braces.
+_PLAIN = re.compile(
+    r"[A-Za-z_/][\w./+ -]*(?<! )"
+    r"|\+[0-9]+ [a-z][a-z0-9 ]*(?<! )"
+    r"|(?:day [0-9]+ at|[0-9]{4}-[0-9]{2}-[0-9]{2}) [0-9]{2}:[0-9]{2}(?::[0-9]{2})?"
+)
 _TAKEN = frozenset({"true", "false", "null"})
 
 
