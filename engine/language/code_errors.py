@@ -161,7 +161,7 @@ ERRORS = {
     ),
     "J029": (
         "the name of a step",
-        "A step's name is made of letters, digits, '-' and spaces, and no other step of the "
-        "journey has it: plans, reports and tests find the step by it.",
+        "A step's name is a word or a few without '/', at most 60 letters, and no other step of "
+        "the journey has it: plans, reports and tests find the step by it.",
     ),
 }

@@ -39,7 +39,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 #: Beside these keys ``offer`` is what a message offers, and no step of its own.
 _OF_A_MESSAGE = frozenset({"send", "template", "topic", "on unknown"})
 _ENDS = ("exit", "jump")
-_STEP_NAME = re.compile(r"[^\W_](?:[\w -]{0,58}\w)?")
+_STEP_NAME = re.compile(r"[^/\s](?:[^/\n]{0,58}[^/\s])?")
 _REQUIRED = {"send": ("template",)}
 _SHARE = re.compile(r"([0-9]{1,3}) ?%?(?: +(.*)|)", re.DOTALL)
 
@@ -93,8 +93,8 @@ def _name(context: Context, fields: Fields, path: str) -> None:
     name, node = fields.text("name"), fields.get("name")
     if name is None or node is None:
         return
-    if not _STEP_NAME.fullmatch(name):
-        hint = "use letters, digits, '-' and spaces, at most 60"
+    if not name.isprintable() or not _STEP_NAME.fullmatch(name):
+        hint = "use a word or a few, without '/', at most 60 letters"
         context.report.add("J029", node.place, f"'{short(name)}' cannot name a step", hint)
     elif name in context.names:
         line = context.places[context.names[name]].line
