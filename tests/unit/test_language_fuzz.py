@@ -23,7 +23,22 @@ WORDS = [
     *("journey: x", "trigger:", "event: X", "steps:", "- wait: 1 day", "- send: email", "if: "),
     *("template: t", "- branch:", "- split:", "50%: []", "- else: []", "{", "}", "[", "]", ": "),
     *("&a", "*a", "!!x", "|", ">", "'", '"', "#", "\t", "\n", "\n  ", "\n    ", "? ", "---", "..."),
+    *("wait: {until: ", "on: ", "every: ", "date: ", "shift: -", "at: ", "= ", "2026-11-01"),
     *("<<", "event.price > 3", "नमस्ते", "سلام", "\0", "\ufeff", "%YAML 1.1", "- ", "~", "\u2028"),
+]
+
+_HEAD = "journey: x\ntrigger: {event: X}\nsteps: [{wait: 1 day}]\n"
+_STEP = "journey: x\ntrigger: {event: X}\nsteps:\n  - "
+FORMS = [
+    _HEAD + "starts: %s\nends: %s\n",
+    _HEAD + "timezone: %s\npriority: %s\n",
+    "journey: x\ntrigger: {date: %s, shift: %s}\nsteps: [{wait: 1 day}]\n",
+    "journey: x\ntrigger: {every: %s, at: %s}\nsteps: [{wait: 1 day}]\n",
+    "journey: x\ntrigger: {segment: {entered: %s}, if: %s}\nsteps: [{wait: 1 day}]\n",
+    _STEP + "{wait: {until: %s, at: %s}}\n",
+    _STEP + "{webhook: {url: %s, body: {a: %s}}}\n",
+    _STEP + "{offer: {coupon: %s, valid: %s}}\n",
+    _STEP + "{jump: %s, name: %s}\n",
 ]
 
 
@@ -37,6 +52,16 @@ def never_raises(content: str | bytes) -> None:
             assert "\n" not in str(finding)
         if result is None:
             assert any(finding.severity == "error" for finding in found)
+
+
+@given(st.text(max_size=12), st.text(max_size=12))
+@example("x", "it's \\ \u2028")
+@example("2026-11-27", "'")
+def test_any_text_in_the_places_of_the_language(one: str, two: str) -> None:
+    """Valid but for what stands where a time, date, name, address or expression is expected."""
+    texts = [json.dumps(text) for text in (one, two)]
+    for form in FORMS:
+        never_raises(form % (texts[0], texts[1]))
 
 
 @given(st.text(max_size=300))
@@ -77,13 +102,30 @@ def test_journeys_with_slips_of_the_keyboard(text: str, chance: random.Random) -
     never_raises("".join(letters))
 
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just("1 day")
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=8)
+    | st.sampled_from(
+        re.split(
+            ", ",
+            "1 day, -1 day, 09:00, 9pm, monday, weekdays, month, 2026-11-01, 9999-12-31, "
+            "0001-01-01 00:00, 2026-02-30T10:00+05:30, Asia/Kolkata, = key, = key +, "
+            "profile.birthday, https://[, https://a.example/, generate WB, a, X, Order Completed, "
+            "next window after 1 day, skip after 0 days",
+        )
+    )
+)
 KEYS = st.sampled_from(
     re.split(
         ", ",
         "journey, title, trigger, stop, holdout, steps, event, if, key, again, goal, wait, send, "
         "template, topic, offer, branch, else, split, percent, name, update, audience, add, "
-        "remove, exit, then, valid, wait for, at most, if overdue, on_unknown, 50%, 50% a",
+        "remove, exit, then, valid, wait for, at most, if overdue, on_unknown, 50%, 50% a, "
+        "owner, priority, starts, ends, timezone, on change, without, within, date, yearly, shift, "
+        "at, every, segment, entered, left, until, on, when quiet, when capped, emit, properties, "
+        "webhook, url, body, coupon, jump",
     )
 )
 SHAPES = st.recursive(
