@@ -106,7 +106,11 @@ def read_recorded(line: bytes, received_at: datetime, region: str) -> Event:
     """Read one event of a recording (its ``type`` says the kind). The collector's limit on size
     does not apply: what was recorded was taken once. Nor is the sender's clock corrected, for
     ``timestamp`` of a recording is so already. Raises ``ValueError`` with the reason."""
-    item = wire.decode_item(wire.clean(line))
+    return recorded_event(wire.decode_item(wire.clean(line)), received_at, region)
+
+
+def recorded_event(item: wire.Item, received_at: datetime, region: str) -> Event:
+    """The event of a recording's decoded line; see ``read_recorded``."""
     item.sentAt = None
     if item.timestamp is not None:
         item.originalTimestamp = None

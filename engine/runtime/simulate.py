@@ -302,16 +302,8 @@ class Simulation:
                 self.observer.decided(shopper, outcome)
         if changed:
             self._take_in(person, outcome)
-        if not self._observed:
-            if changed:
-                outcome.enrollments.clear()
-                outcome.entered.clear()
-                outcome.stopped.clear()
-                outcome.messages.clear()
-                outcome.audiences.clear()
-                outcome.consents.clear()
-        elif changed or outcome.traces:
-            shopper.outcome = Outcome()
+        if changed or outcome.traces:
+            shopper.outcome = Outcome() if self._observed else _Untraced()
         if person.waiting:
             self._deliver(person, now)
         elif changed:
