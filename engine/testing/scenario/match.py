@@ -28,6 +28,7 @@ def compare(scenario: Scenario, seen: list[Seen], journeys: Mapping[str, Journey
     if scenario.nothing:
         return [_unexpected(scenario, each, "nothing should happen") for each in left[:1]]
     failures = []
+    told: list[Seen] = []
     reached: datetime | None = None
     for wanted in scenario.expect:
         fits = [s for s in left if _fits(wanted, s, journeys)]
@@ -36,11 +37,15 @@ def compare(scenario: Scenario, seen: list[Seen], journeys: Mapping[str, Journey
             reached = timely[0].at
             left.remove(timely[0])
         else:
-            hint = _near(wanted, fits, left, reached, zone)
+            hint, meant = _near(wanted, fits, left, reached, zone)
+            told += [meant] if meant is not None else []
             failures.append(Failure(wanted.place, _missing(wanted, zone), hint))
     kinds = {wanted.kind for wanted in scenario.expect} - _LENIENT
-    why = "is not expected"
-    failures += [_unexpected(scenario, s, why) for s in left if s.kind in (*STRICT, *kinds)]
+    failures += [
+        _unexpected(scenario, each, "is not expected")
+        for each in left
+        if each.kind in (*STRICT, *kinds) and each not in told
+    ]
     return failures
 
 
@@ -88,23 +93,25 @@ def _near(
     left: list[Seen],
     reached: datetime | None,
     zone: ZoneInfo,
-) -> str:
-    """What nearly fits: the same at another time, or another of its kind."""
+) -> tuple[str, Seen | None]:
+    """What nearly fits, in words and itself: the same at another time, or another of its kind."""
     if fits and wanted.at is not None:
         at = wanted.at
         nearest = min(fits, key=lambda s: abs(s.at - at))
         if not _timely(wanted, nearest):
             gap = show_gap(nearest.at - at)
-            return f"did you mean {moment(nearest.at, zone)}? It happened then, {gap}"
-    if fits and reached is not None:
+            return f"did you mean {moment(nearest.at, zone)}? It happened then, {gap}", nearest
+    if fits:
         when = moment(fits[-1].at, zone)
-        return f"it happened at {when}, before what the line above expects: order them by time"
+        said = f"it happened at {when}, before what the line above expects: order them by time"
+        return said, fits[-1]
     others = [s for s in left if s.kind == wanted.kind]
-    if wanted.at is not None:
-        others = [s for s in others if _timely(wanted, s)] or others
+    timely = [s for s in others if _timely(wanted, s)]
+    if timely:
+        return f"did you mean this? {describe(timely[0], zone)}", timely[0]
     if others:
-        return f"did you mean this? {describe(others[0], zone)}"
-    return f"there was no {wanted.kind} at all" if not fits else ""
+        return f"there was only {describe(others[0], zone)}", None
+    return f"there was no {wanted.kind} at all", None
 
 
 def _unexpected(scenario: Scenario, seen: Seen, why: str) -> Failure:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from engine.core.decision import Mark, Outcome
+from engine.core.emitted import ours
 from engine.core.gate import Verdict
 from engine.core.shopper import Shopper
 from engine.model.enrollment import Enrollment
 from engine.model.event import Event
-from engine.model.journey import AudienceStep, Journey, Send, Webhook
+from engine.model.journey import AnyStep, AudienceStep, Condition, Journey, Send, Update, Webhook
 from engine.model.message import Message
 from engine.runtime.simulate import Observer
 from engine.testing.scenario.model import Kind, Line, Seen
+from engine.testing.scenario.write import moment
 
 
 class Recorder(Observer):
@@ -23,13 +26,15 @@ class Recorder(Observer):
     ``runs`` are as they stand, by id; ``events`` with the runs as each event found them.
     """
 
-    def __init__(self, journeys: Mapping[str, Journey]) -> None:
+    def __init__(self, journeys: Mapping[str, Journey], zone: ZoneInfo) -> None:
         self.seen: list[Seen] = []
         self.timeline: list[Line] = []
         self.marks: list[tuple[str, Mark]] = []
         self.runs: dict[str, Enrollment] = {}
         self.events: list[tuple[Event, dict[str, Enrollment]]] = []
         self._journeys = journeys
+        self._zone = zone
+        self._emitting: list[tuple[str, Mark]] = []
         self._ended: set[tuple[str, str]] = set()
         self._waiting: dict[str, Message] = {}
         self._audiences: dict[str, list[str]] = {}
@@ -37,6 +42,13 @@ class Recorder(Observer):
     def happened(self, shopper: Shopper, event: Event) -> None:
         self.timeline.append(Line(event.time, "", "", "event", event.name))
         self.events.append((event, dict(self.runs)))
+        # A step's mark comes first, then the event that it emitted.
+        for place, (journey, mark) in enumerate(self._emitting):
+            if ours(event.context) and (mark.why, mark.at) == (event.name, event.time):
+                del self._emitting[place]
+                said = {"emit": event.name, "properties": event.properties, "step": mark.path}
+                self._see(event.time, "emit", journey, said)
+                break
 
     def refused(self, event: Event, journey: str, path: str, why: str) -> None:
         """``event`` started no run of ``journey``."""
@@ -51,14 +63,14 @@ class Recorder(Observer):
             run = self.runs.get(run_id)
             if run is not None:
                 for mark in marks:
-                    self._mark(run, mark, shopper, outcome)
+                    self._mark(run, mark, shopper)
         for run in outcome.enrollments.values():
             self._end(run)
 
     def judged(self, message: Message, verdict: Verdict) -> None:
         at, step = message.due_at, message.step
         if verdict.action == "wait" and verdict.until is not None:
-            why = f"{verdict.reason}, until {verdict.until:%Y-%m-%d %H:%M} UTC"
+            why = f"{verdict.reason}, until {moment(verdict.until, self._zone)}"
             self._line(at, message.journey, step, "held back", why)
             return
         self._waiting.pop(message.id, None)
@@ -79,16 +91,21 @@ class Recorder(Observer):
             said |= {"send": message.channel, "offer": message.offer}
             self._see(at, "send", message.journey, said)
 
-    def _mark(self, run: Enrollment, mark: Mark, shopper: Shopper, outcome: Outcome) -> None:
+    def _mark(self, run: Enrollment, mark: Mark, shopper: Shopper) -> None:
         name, path, at = run.journey, mark.path, mark.at
         self.marks.append((name, mark))
-        self._line(at, name, path, mark.verdict, mark.why)
         step = self._journeys[name].steps.get(path)
         said: dict[str, Any]
+        resting = mark.verdict == "waits" and run.at == path
+        until = run.wake_at if resting else None
+        why = mark.why
+        if until is not None:  # the core's word for it is UTC
+            shown = f"until {moment(until, self._zone)}"
+            why = f"for {run.waiting_for}, {shown} at most" if run.waiting_for else shown
+        self._line(at, name, path, mark.verdict, why)
         if mark.verdict in ("enters", "arrives"):
             self._see(at, "enter", name, {"enter": name, "key": run.key})
         elif mark.verdict == "waits":
-            until = run.wake_at if run.at == path else None
             said = {"wait": path, "step": path, "until": until, "for": run.waiting_for}
             self._see(at, "wait", name, said)
         elif mark.verdict in ("withheld", "skips") and isinstance(step, Send):
@@ -100,12 +117,9 @@ class Recorder(Observer):
         elif mark.verdict == "offers":
             self._see(at, "offer", name, {"offer": dict(run.offer), "step": path})
         elif mark.verdict == "emits":
-            emitted = next(e for e in outcome.emitted if (e.name, e.time) == (mark.why, at))
-            said = {"emit": emitted.name, "properties": emitted.properties, "step": path}
-            self._see(at, "emit", name, said)
+            self._emitting.append((name, mark))
         elif mark.verdict == "updates":
-            traits = shopper.profile.traits
-            changed = {trait: traits[trait] for trait in mark.why.split(", ") if trait in traits}
+            changed = _changed(step, mark.why.split(", "), shopper.profile.traits)
             self._see(at, "profile", name, {"profile": changed, "step": path})
         elif isinstance(step, AudienceStep) and mark.verdict in ("add", "remove"):
             mine = self._audiences.setdefault(run.id, [])
@@ -143,3 +157,13 @@ class Recorder(Observer):
 
     def _see(self, at: datetime, kind: Kind, journey: str, fields: dict[str, Any]) -> None:
         self.seen.append(Seen(at, kind, journey, fields))
+
+
+def _changed(step: AnyStep | None, names: list[str], traits: Mapping[str, Any]) -> dict[str, Any]:
+    """What an update set: constants as the journey says them, what it computed as it stands."""
+    said = dict(step.changes) if isinstance(step, Update) else {}
+    return {
+        name: traits.get(name) if isinstance(said.get(name), Condition) else said.get(name)
+        for name in names
+        if name in said
+    }

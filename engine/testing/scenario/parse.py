@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from engine.core.gate import zone_of
 from engine.intake.segment import read_recorded
 from engine.language.fields import Fields, did_you_mean, read_list, read_text
 from engine.language.reader import parse
@@ -20,7 +21,9 @@ from engine.language.tree import Listing, Scalar, Tree, kind_of, plain_value, sh
 from engine.language.tree import Mapping as Written
 from engine.model.diagnostic import Diagnostic
 from engine.model.event import Event
+from engine.model.journey import Journey
 from engine.model.policy import Policy
+from engine.testing.scenario.arms import label, split_at
 from engine.testing.scenario.expected import read_expectations
 from engine.testing.scenario.model import Scenario
 from engine.testing.scenario.times import TimeError, parse_time
@@ -48,7 +51,7 @@ class ScenarioSet:
 
 
 def load_scenarios(
-    files: Iterable[Path], policy: Policy, journeys: Mapping[str, object]
+    files: Iterable[Path], policy: Policy, journeys: Mapping[str, Journey]
 ) -> ScenarioSet:
     """Read these files; a bad one hurts only itself. ``journeys`` by name: those there are."""
     found = ScenarioSet()
@@ -65,7 +68,7 @@ def load_scenarios(
 
 
 def parse_scenarios(
-    content: bytes | str, report: Report, policy: Policy, journeys: Mapping[str, object]
+    content: bytes | str, report: Report, policy: Policy, journeys: Mapping[str, Journey]
 ) -> list[Scenario]:
     """The scenarios of one file that can be run; what is wrong with the others is in ``report``."""
     tree = parse(content, report)
@@ -90,7 +93,7 @@ class _Reader:
     """Reads one scenario."""
 
     def __init__(
-        self, report: Report, node: Tree, policy: Policy, journeys: Mapping[str, object]
+        self, report: Report, node: Tree, policy: Policy, journeys: Mapping[str, Journey]
     ) -> None:
         self._report = report
         self._fields = Fields(report, node, "a scenario", _KEYS, ("scenario", "expect"))
@@ -147,7 +150,7 @@ class _Reader:
             counted=self._count(counted, zone),
             until=until,
             holdout=fields.choice("holdout", ("on", "off")) == "on",
-            arms={k: str(v) for k, v in self._values("arms", "'arms'").items()},
+            arms=self._arms(journeys),
             nothing=nothing,
         )
 
@@ -171,14 +174,43 @@ class _Reader:
         node = self._fields.get(key)
         return {} if node is None else _mapping(self._report, node, what)
 
+    def _arms(self, names: tuple[str, ...]) -> dict[str, str]:
+        """The arms that splits take: each must be there, in a journey that runs."""
+        node = self._fields.get("arms")
+        chosen = [j for name, j in self._journeys.items() if not names or name in names]
+        arms: dict[str, str] = {}
+        for entry in node.entries if isinstance(node, Written) else ():
+            place = entry.key.text
+            splits = [found for each in chosen if (found := split_at(each, place)) is not None]
+            known = [label(arm) for split in splits for arm in split.arms]
+            arm = read_text(self._report, entry.value, "an arm")
+            if not splits:
+                message = f"there is no split at '{short(place)}'"
+                hint = "write the path or name of a split: steps/3"
+                self._report.add("J011", entry.key.place, message, hint)
+            elif arm is not None and arm not in known:
+                message = f"the split at '{short(place)}' has no arm '{short(arm)}'"
+                hint = did_you_mean(arm, known, otherwise=f"choose from {', '.join(known)}")
+                self._report.add("J011", entry.value.place, message, hint)
+            elif arm is not None:
+                arms[place] = arm
+        if node is not None and not isinstance(node, Written):
+            self._report.add("J007", node.place, f"'arms' must be a mapping, not {kind_of(node)}")
+        return arms
+
     def _zone(self, told: Mapping[str, Any]) -> ZoneInfo:
-        name = self._fields.text("timezone") or told.get("timezone") or self._policy.shop.timezone
+        """The scenario's own, else the shopper's as the engine sees it: theirs, their phone's
+        country's, the shop's."""
+        place = "timezone" if "timezone" in self._fields else "profile"
+        name = self._fields.text("timezone") or told.get("timezone")
+        if name is None:
+            return zone_of(told, self._policy)
         try:
             return ZoneInfo(str(name))
         except (KeyError, ValueError, OSError):
-            place = self._fields.key_place("timezone" if "timezone" in self._fields else "profile")
             message = f"there is no time zone '{short(str(name))}'"
-            self._report.add("J011", place, message, "write for example Asia/Kolkata")
+            hint = "write for example Asia/Kolkata"
+            self._report.add("J011", self._fields.key_place(place), message, hint)
             return ZoneInfo("UTC")
 
     def _time(

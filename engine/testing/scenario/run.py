@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -12,9 +11,10 @@ import msgspec
 from engine.core.entries import entries, in_season
 from engine.model.enrollment import Enrollment
 from engine.model.event import Event
-from engine.model.journey import Again, Arm, Journey, Split
+from engine.model.journey import Again, Journey
 from engine.model.policy import Policy
 from engine.runtime.simulate import Simulation
+from engine.testing.scenario.arms import prepared
 from engine.testing.scenario.match import compare
 from engine.testing.scenario.model import Result, Scenario
 from engine.testing.scenario.observe import Recorder
@@ -34,7 +34,7 @@ def run(
         for name, journey in journeys.items()
         if not scenario.journeys or name in scenario.journeys
     }
-    recorder = Recorder(chosen)
+    recorder = Recorder(chosen, scenario.zone)
     simulation = Simulation(chosen.values(), policy, observer=recorder)
     shopper = simulation.introduce(scenario.given)
     shopper.profile = msgspec.structs.replace(shopper.profile, **scenario.counted)
@@ -60,32 +60,6 @@ def ends(scenario: Scenario, journeys: Mapping[str, Journey]) -> datetime:
     if expected and any(journey.trigger.calendar for journey in journeys.values()):
         return max(last, *expected) + timedelta(days=1)
     return last + AHEAD
-
-
-def prepared(journey: Journey, scenario: Scenario) -> Journey:
-    """The journey with nothing left to chance: holdout all or none, splits as the scenario says."""
-    steps = dict(journey.steps)
-    for place, wanted in scenario.arms.items():
-        found = split_at(journey, place)
-        if found is not None:
-            arms = tuple(
-                dataclasses.replace(arm, weight=100 if label(arm) == wanted else 0, name=label(arm))
-                for arm in found.arms
-            )
-            steps[found.path] = dataclasses.replace(found, arms=arms)
-    return dataclasses.replace(journey, holdout=100 if scenario.holdout else 0, steps=steps)
-
-
-def split_at(journey: Journey, place: str) -> Split | None:
-    """The split that ``place`` names: its path or name, the journey before it or not."""
-    local = place.removeprefix(f"{journey.name}/")
-    step = journey.steps.get(journey.names.get(local, local))
-    return step if isinstance(step, Split) else None
-
-
-def label(arm: Arm) -> str:
-    """What an arm is called: its name, else its share."""
-    return arm.name or f"{arm.weight}%"
 
 
 def _refusals(

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 #: Words, and times as scenarios say them: what needs no quotes even within braces.
 _PLAIN = re.compile(
-    r"[A-Za-z_/][\w./+ -]*(?<! )"
+    r"[A-Za-z_/][\w./@+ -]*(?<! )"
     r"|\+[0-9]+ [a-z][a-z0-9 ]*(?<! )"
     r"|(?:day [0-9]+ at|[0-9]{4}-[0-9]{2}-[0-9]{2}) [0-9]{2}:[0-9]{2}(?::[0-9]{2})?"
 )
