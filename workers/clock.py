@@ -17,6 +17,7 @@ from types import FrameType
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from engine.runtime.calendar import to_do
 from engine.runtime.shell import SHARDS, Shell
 from engine.store import clock as clock_store
 from engine.store import lanes as lanes_store
@@ -35,6 +36,9 @@ LEASE = 5.0
 ABANDONED = 120.0
 #: Seconds between two looks at the audiences: a change rewrites its whole list, 25 µs a member.
 AUDIENCES = 5.0
+#: Seconds of the shop's clock between two looks at the calendars, and the least of real time.
+CALENDARS = 60.0
+CALENDARS_AT_LEAST = 1.0
 
 
 class Ticker:
@@ -69,6 +73,17 @@ class Ticker:
         except Exception as error:
             log.warning("no look at the audiences: %s: %s", type(error).__name__, error)
 
+    def calendars(self) -> None:
+        """Have those looked for who have reached a calendar."""
+        try:
+            with self.shell.database.connection() as connection:
+                if not clock_store.holds_lease(connection, "clock", self.holder):
+                    return
+            if to_do(self.shell):
+                self.queue.calendars()
+        except Exception as error:
+            log.warning("no look at the calendars: %s: %s", type(error).__name__, error)
+
     def _find_work(self, connection: Connection) -> None:
         now = self.shell.clock.now()
         for lane in lanes_store.with_work(connection):
@@ -93,6 +108,8 @@ def main() -> int:
     )
     scheduler.add_job(ticker.tick, "interval", seconds=TICK)
     scheduler.add_job(ticker.audiences, "interval", seconds=AUDIENCES)
+    every = max(CALENDARS / at.shell.clock.speed, CALENDARS_AT_LEAST)
+    scheduler.add_job(ticker.calendars, "interval", seconds=every)
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from engine import bootstrap
+from engine.runtime.calendar import calendars_due, to_do
 from engine.runtime.deliver import Deliverer
 from engine.runtime.drain import drain as drain_lane
 from engine.runtime.shell import SHARDS, Shell
@@ -63,6 +64,8 @@ def drain(lane: int) -> None:
         if not done.taken:
             break
         due += done.due
+        if done.emitted:
+            _hint_drains(at)
         if done.due:
             _deliver_now(at)
     if due:
@@ -75,6 +78,8 @@ def wake() -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         done = wake_due(at.shell)
+        if done.emitted:
+            _hint_drains(at)
         if done.due:
             _hint_deliveries(at)
         if not done.woken:
@@ -96,11 +101,20 @@ def sync() -> None:
         log.warning(problem)
 
 
+def calendars() -> None:
+    """Put into the inbox who has reached a calendar; those left to search are for the next job."""
+    at = bench()
+    if calendars_due(at.shell, PATIENCE).put:
+        _hint_drains(at)
+
+
 def look_again(name: str) -> None:
     """After a job has let go of its name: work that came while it ended, and whose hint was
     refused because the name was still taken, gets a new job."""
     at = bench()
     kind, _, number = name.partition("-")
+    if kind == "calendars" and to_do(at.shell):
+        at.queue.calendars()
     if kind not in ("drain", "deliver") or (kind == "deliver" and at.held_back):
         return
     with at.shell.database.connection() as connection:
@@ -118,6 +132,13 @@ def _deliver_now(at: Bench) -> None:
         at.queue.deliver(shard)
     if shards:
         at.deliverer.deliver(shards[0], seconds=PATIENCE)
+
+
+def _hint_drains(at: Bench) -> None:
+    with at.shell.database.connection() as connection:
+        lanes = lanes_store.with_work(connection)
+    for lane in lanes:
+        at.queue.drain(lane)
 
 
 def _hint_deliveries(at: Bench) -> None:

@@ -47,6 +47,9 @@ class WorkQueue:
     def sync(self) -> None:
         self._put("sync", "workers.jobs.sync")
 
+    def calendars(self) -> None:
+        self._put("calendars", "workers.jobs.calendars")
+
     def _put(self, name: str, job: str, *args: int, front: bool = False) -> None:
         for _ in range(2):
             try:

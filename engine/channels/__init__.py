@@ -22,6 +22,7 @@ PROVIDERS: dict[str, str] = {
     "smtp": "engine.channels.smtp:SmtpChannel",
     "sendgrid": "engine.channels.sendgrid:SendGridChannel",
     "twilio": "engine.channels.twilio:TwilioChannel",
+    "webhook": "engine.channels.webhook:WebhookChannel",
 }
 
 #: Providers that report back, at ``/callbacks/<provider>``.

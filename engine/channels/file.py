@@ -51,6 +51,8 @@ class FileChannel:
         written to is a ``DeliveryError`` to try again."""
         if isinstance(rendered, Email):
             data, suffix = mime.build(rendered, self._now()), "eml"
+        elif not isinstance(rendered, Sms):
+            raise DeliveryError("The mailbox takes mail and text messages only.", permanent=True)
         else:
             phone_number(rendered.to)
             data, suffix = msgspec.json.encode(rendered), "json"

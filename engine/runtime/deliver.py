@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from engine.errors import DeliveryError, OutcomeUnknown, RenderError
-from engine.model.message import Message, Rendered
+from engine.model.message import Call, Message, Rendered
 from engine.runtime import gate
 from engine.runtime.shell import SHARDS, Shell
 from engine.store import messages as messages_store
@@ -109,6 +109,10 @@ class Deliverer:
             found = messages_store.candidates(
                 connection, now, self.threads * 4 + len(self._skip), shard, shards
             )
+            if found and self.shell.book().ranked:
+                shoppers = list({c.message.profile_id for c in found})
+                found = messages_store.rivals(connection, shoppers, now)
+                found.sort(key=lambda c: -c.message.priority)
         fresh = [c for c in found if c.message.id not in self._skip]
         # Looked at once a call: what the gate holds back now is for the next call.
         self._skip.update(c.message.id for c in fresh)
@@ -127,6 +131,9 @@ class Deliverer:
                 why = f"no provider for channel {message.channel}"
             elif not (self.shell.bare or gate.address(candidate)):
                 why = f"no address for {message.channel}"
+            elif message.channel == "webhook":
+                yield candidate, _call_of(message)
+                continue
             elif renderer is None:
                 why = "nothing renders"
             else:
@@ -144,7 +151,7 @@ class Deliverer:
                     # A renderer that breaks its contract must not hold up the whole shard.
                     log.exception("template %s failed in a way it should not", message.template)
                     why = f"{type(error).__name__} in template {message.template}"
-            broken.append((message.profile_id, message.id, "failed", why, None))
+            broken.append((message.profile_id, message.id, "failed", why, None, None))
         if broken:
             done.failed += len(broken)
             runs = {c.message.id: c.message.enrollment_id for c in candidates}
@@ -240,6 +247,11 @@ class Deliverer:
     def _later(self, pause: timedelta, attempt: int) -> datetime:
         """When to try again: the pause doubles with every attempt."""
         return self.shell.clock.now() + self.shell.real(pause.total_seconds() * 2 ** (attempt - 1))
+
+
+def _call_of(message: Message) -> Call:
+    body = message.offer.get("body", {})
+    return Call(message.id, message.template, body, message.journey)
 
 
 def _unknown(message: Message, attempt: int) -> str:

@@ -46,12 +46,14 @@ class _Overtaken(Exception):
 
 @dataclass(slots=True)
 class Drained:
-    """What one drain did. ``taken`` 0: the lane was dry, or another worker has it."""
+    """What one drain did. ``taken`` 0: the lane was dry, or another worker has it. ``emitted``
+    counts the events that steps put into the inbox."""
 
     taken: int = 0
     duplicates: int = 0
     refused: int = 0
     due: int = 0
+    emitted: int = 0
 
 
 @dataclass(slots=True)
@@ -111,10 +113,12 @@ def _drain(shell: Shell, connection: Connection, lane: int, limit: int) -> Drain
         return Drained()
     now = shell.clock.now()
     batch = _decode_rows(connection, rows)
-    due = _work(shell, connection, batch, now) if batch.events else 0
+    saved = save.Saved(0, 0)
+    if batch.events:
+        saved = _work(shell, connection, batch, now, f"lane:{lane}")
     if batch.refused:
         lanes_store.reject(connection, "drain", batch.refused, now)
-    done = Drained(len(rows), batch.duplicates, len(batch.refused), due)
+    done = Drained(len(rows), batch.duplicates, len(batch.refused), *saved)
     lanes_store.count(
         connection,
         f"lane:{lane}",
@@ -144,7 +148,9 @@ def _decode_rows(connection: Connection, rows: list[Taken]) -> _Batch:
     return batch
 
 
-def _work(shell: Shell, connection: Connection, batch: _Batch, now: datetime) -> int:
+def _work(
+    shell: Shell, connection: Connection, batch: _Batch, now: datetime, writer: str
+) -> save.Saved:
     resolution, profiles = _identify(connection, batch.events)
     merged = _merge(connection, resolution, profiles, now)
 
@@ -178,10 +184,10 @@ def _work(shell: Shell, connection: Connection, batch: _Batch, now: datetime) ->
             continue
         worked.append(shopper)
         history += [(id, event, batch.accepted_by[event.id]) for event in events]
-    due = save.save(connection, worked, now, resolution.created)
+    saved = save.save(connection, worked, now, resolution.created, writer)
     events_store.insert(connection, history, now)
     _report(connection, batch.events, now)
-    return due
+    return saved
 
 
 def _report(connection: Connection, events: list[Event], now: datetime) -> None:

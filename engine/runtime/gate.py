@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from engine.core.gate import judge
+from engine.core.gate import judge, uncapped
 from engine.model.policy import Policy
 from engine.runtime.shell import Shell
 from engine.store import messages as messages_store
@@ -56,7 +56,7 @@ def claim(shell: Shell, candidates: list[Candidate]) -> dict[str, int]:
         )
 
 
-Refusal = tuple[int, str, str, str, datetime | None]
+Refusal = tuple[int, str, str, str, datetime | None, datetime | None]
 
 
 def _judge(
@@ -69,12 +69,12 @@ def _judge(
     ids = list({c.message.profile_id for c in candidates})
     consents = profiles_store.consents(connection, ids)
     blocked = messages_store.suppressed(connection, list(filter(None, map(address, candidates))))
-    uncapped = [name for name, topic in policy.topics.items() if topic.consent == "none"]
+    free = uncapped(policy)
     earliest = min(c.message.due_at for c in candidates) if shell.exact else now
-    sent = _sent(connection, policy, ids, uncapped, earliest)
+    sent = _sent(connection, policy, ids, free, earliest)
     go: list[Candidate] = []
     refused: list[Refusal] = []
-    for candidate in sorted(candidates, key=lambda c: (c.message.due_at, c.message.id)):
+    for candidate in sorted(candidates, key=_rank):
         message = candidate.message
         if shell.exact:
             now = message.due_at
@@ -92,26 +92,43 @@ def _judge(
         )
         if verdict.action == "send":
             go.append(candidate)
-            if message.topic not in uncapped:
+            if message.topic not in free:
                 history.append((message.channel, now))  # the next one of this batch counts it
         else:
             status = "due" if verdict.action == "wait" else "skipped"
-            refused.append((message.profile_id, message.id, status, verdict.reason, verdict.until))
+            refused.append(
+                (
+                    message.profile_id,
+                    message.id,
+                    status,
+                    verdict.reason,
+                    verdict.until,
+                    verdict.expires,
+                )
+            )
     return go, refused
 
 
+def _rank(candidate: Candidate) -> tuple[int, datetime, str]:
+    """For the last slot of a cap: the higher priority first, then who has been due for longer."""
+    message = candidate.message
+    return -message.priority, message.due_at, message.id
+
+
 def _sent(
-    connection: Connection, policy: Policy, ids: list[int], uncapped: list[str], now: datetime
+    connection: Connection, policy: Policy, ids: list[int], free: list[str], now: datetime
 ) -> dict[int, list[tuple[str, datetime]]]:
     if not policy.caps:
         return {}
     longest = max(cap.within for cap in policy.caps)
-    return messages_store.sent_since(connection, ids, now - longest, uncapped)
+    return messages_store.sent_since(connection, ids, now - longest, free)
 
 
 def address(candidate: Candidate) -> str:
     """Where the message would go, as suppression knows it (``email:…``, ``phone:…``); "" when
-    the shopper has no address for its channel."""
+    the shopper has no address for its channel. A webhook goes to its own URL."""
+    if candidate.message.channel == "webhook":
+        return f"webhook:{candidate.message.template}"
     kind = "email" if candidate.message.channel == "email" else "phone"
     value = candidate.profile.traits.get(kind)
     return f"{kind}:{value}" if value else ""

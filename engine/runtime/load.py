@@ -58,12 +58,42 @@ def shoppers(
         for event in mine
         for entry in starts[event.id]
     }
+    if book.reach:
+        places |= _jump_places(book, found, events, starts, new)
     if places:
         for profile, journey, key, started, active in runs_store.last_runs(connection, places):
             found[profile].runs[journey, key] = Run(started, active)
     _load_history(connection, book, found, events, now, set(merged), new)
     _load_triggers(connection, book, found)
     return Loaded(book, found, starts)
+
+
+def _jump_places(
+    book: JourneyBook,
+    found: Mapping[int, Shopper],
+    events: Mapping[int, list[Event]],
+    starts: Mapping[str, list[Entry]],
+    new: frozenset[int] | set[int],
+) -> set[tuple[int, str, str]]:
+    """The runs that a jump may begin: of those under way and of those that an event may start."""
+    ways = [
+        (profile, run.journey, run.version, run.key)
+        for profile, shopper in found.items()
+        for run in shopper.live.values()
+        if run.status == "active"
+    ]
+    ways += [
+        (profile, entry.journey.name, entry.journey.version, entry.key)
+        for profile, mine in events.items()
+        if profile not in new
+        for event in mine
+        for entry in starts[event.id]
+    ]
+    return {
+        (profile, target, key)
+        for profile, journey, version, key in ways
+        for target in book.reach.get((journey, version), ())
+    }
 
 
 def _load_history(
@@ -77,6 +107,7 @@ def _load_history(
 ) -> None:
     asking: dict[int, Needs] = {}
     stops: Needs = dict.fromkeys(book.stop_names)
+    waits: Needs = dict.fromkeys(book.stop_names | book.wait_names)
     for profile, shopper in found.items():
         if profile in new:
             continue
@@ -84,8 +115,12 @@ def _load_history(
         seen = shopper.profile.last_seen
         for event in events.get(profile, ()):
             widen(needs, book.history.get(event.name, {}))
-            if seen is not None and event.time <= seen and event.name in book.triggers:
-                widen(needs, stops)
+            if seen is not None and event.time <= seen:
+                # A late trigger looks back for what would have ended or met its run.
+                if event.name in book.triggers:
+                    widen(needs, waits)
+                elif book.reach and event.name in book.wait_names:
+                    widen(needs, stops)
         if shopper.live:
             widen(needs, book.step_history)
         if profile in merged:

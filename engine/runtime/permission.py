@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from engine.core.gate import allowed, zone_of
+from engine.core.gate import allowed, topic_of, uncapped, zone_of
 from engine.core.profiles import consents_of, stricter
 from engine.core.timing import quiet_until
 from engine.model.event import Event
-from engine.model.policy import Policy, Topic
+from engine.model.policy import Policy
 from engine.model.profile import Consent
 from engine.runtime.evidence import Notes, Ties
 from engine.store import audit as audit_store
@@ -31,7 +31,7 @@ def check_permission(
     progress: Callable[[str], None],
 ) -> None:
     """Count what went without permission, by the rules of ``policy``."""
-    none = [name for name, topic in policy.topics.items() if topic.consent == "none"]
+    none = uncapped(policy)
     progress("messages and consent")
     opt_out = [name for name, topic in policy.topics.items() if topic.consent == "opt-out"]
     wrong = [
@@ -88,8 +88,7 @@ def _permitted(connection: Connection, policy: Policy, found: Handed) -> bool:
             place = (consent.channel, consent.topic)
             known = standing.get(place)
             standing[place] = consent if known is None else stricter(known, consent)
-    topic = policy.topics.get(found.topic, Topic(found.topic))
-    return allowed(topic, found.topic, found.channel, standing.values())
+    return allowed(topic_of(policy, found.topic), found.topic, found.channel, standing.values())
 
 
 def _known(connection: Connection, found: OverCap) -> int:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
+from engine.core.emitted import Emitted, event_of
 from engine.core.profiles import stricter
 from engine.core.shopper import Shopper
+from engine.intake.lanes import lane_of
 from engine.model.enrollment import Enrollment
 from engine.model.message import Message
 from engine.model.profile import Consent
+from engine.store import identities as identities_store
+from engine.store import inbox as inbox_store
 from engine.store import memberships as memberships_store
 from engine.store import messages as messages_store
 from engine.store import profiles as profiles_store
@@ -19,13 +24,22 @@ from engine.store import runs as runs_store
 from engine.store.database import Connection
 
 
+class Saved(NamedTuple):
+    """How many messages are now due, and how many emitted events are in the inbox."""
+
+    due: int
+    emitted: int
+
+
 def save(
     connection: Connection,
     shoppers: Iterable[Shopper],
     now: datetime,
     born_of: Mapping[int, str] | None = None,
-) -> int:
-    """Write every shopper's outcome; gives how many messages are now due."""
+    writer: str = "steps",
+) -> Saved:
+    """Write every shopper's outcome. ``writer`` is whom the ledger counts emitted events for: no
+    other transaction may be counting for it, or they wait for each other."""
     changed = list(shoppers)
     profiles = [s.profile for s in changed if s.profile_changed]
     if profiles:
@@ -39,6 +53,7 @@ def save(
     stopped: list[tuple[int, str]] = []
     finished: list[tuple[int, str]] = []
     audiences = []
+    emitted: list[Emitted] = []
     for shopper in changed:
         outcome = shopper.outcome
         id = shopper.profile.id
@@ -54,6 +69,7 @@ def save(
         consents += [(id, consent) for consent in outcome.consents]
         audiences += [(id, c.audience, c.enrollment_id, c.wanted) for c in outcome.audiences]
         traces.update(outcome.traces)
+        emitted += outcome.emitted
 
     if consents:
         profiles_store.write_consents(connection, _one_each(consents))
@@ -71,7 +87,19 @@ def save(
         memberships_store.take_off(connection, ids, ended, now)
     if finished:
         runs_store.release(connection, [p for p, _ in finished], [r for _, r in finished])
-    return sum(1 for message in messages if message.status == "due")
+    if emitted:
+        _put_into_inbox(connection, emitted, now, writer)
+    return Saved(sum(1 for message in messages if message.status == "due"), len(emitted))
+
+
+def _put_into_inbox(
+    connection: Connection, emitted: list[Emitted], now: datetime, writer: str
+) -> None:
+    """Accept what steps emitted, with the decision that emitted it: both are there or neither."""
+    names = identities_store.strongest(connection, {one.profile_id for one in emitted})
+    events = [event_of(one, (names[one.profile_id],), now) for one in emitted]
+    lines = [inbox_store.event_line(event, lane_of(event.sender)) for event in events]
+    inbox_store.write(connection, lines, writer=writer)
 
 
 def _one_each(consents: list[tuple[int, Consent]]) -> list[tuple[int, Consent]]:

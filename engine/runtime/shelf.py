@@ -67,7 +67,9 @@ class Shelf:
             kept = journeys_store.sources(connection, missing)
         book = self._book
         older = {**book.versions, **_older(kept)}
-        return open_book(book.current.values(), older, currency=book.currency)
+        return open_book(
+            book.current.values(), older, currency=book.currency, timezone=book.timezone
+        )
 
     def policy(self) -> Policy:
         """The shop's rules: the last that loaded without an error, for a mistyped cap must not
@@ -122,8 +124,10 @@ class Shelf:
             journeys_store.keep(
                 connection, [(j.name, j.version, j.source) for j in journeys], self._clock.now()
             )
-        currency = (self._policy or policy).shop.currency
-        self._book = open_book(journeys, _older(kept), currency=currency)
+        shop = (self._policy or policy).shop
+        self._book = open_book(
+            journeys, _older(kept), currency=shop.currency, timezone=shop.timezone
+        )
 
     def _from_files(self, policy: Policy) -> list[Journey]:
         found = load_journeys(self._journeys, policy=policy, templates=self._templates)

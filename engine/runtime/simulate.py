@@ -8,17 +8,17 @@ with the shoppers and with the history that conditions look at, not with the eve
 from __future__ import annotations
 
 import dataclasses
-import gc
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
 
 from engine.core.book import JourneyBook, open_book
+from engine.core.calendar import next_reached
 from engine.core.decision import Outcome
-from engine.core.gate import Verdict, judge
+from engine.core.emitted import event_of
+from engine.core.gate import Verdict, judge, uncapped
 from engine.core.identity import resolve
 from engine.core.ids import profile_id
 from engine.core.profiles import (
@@ -36,44 +36,14 @@ from engine.model.journey import Journey
 from engine.model.message import Message
 from engine.model.policy import Policy
 from engine.model.profile import Consent, Profile
+from engine.runtime.observer import Observer, Tally, Untraced, undisturbed
+
+__all__ = ["Observer", "Simulation", "Tally", "undisturbed"]
 
 _TICK = timedelta(microseconds=1)
 _NO_ADDRESS = Verdict("skip", "no address")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one journey did. ``enrolled`` counts every run, ``held_out`` those of them that got
-    nothing on purpose; ``messages`` what passed the gate; ``stopped`` runs a stop event ended,
-    ``goals`` those of them that reached the goal."""
-
-    enrolled: int = 0
-    held_out: int = 0
-    messages: int = 0
-    stopped: int = 0
-    goals: int = 0
-
-
-class _Untraced(Outcome):
-    """Nobody reads the traces: none are kept."""
-
-    __slots__ = ()
-
-    def mark(self, enrollment_id: str, path: str, verdict: str, why: str, at: datetime) -> None:
-        pass
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Without Python's search for cycles: a simulation makes none, and searching millions of
-    shoppers again and again takes as long as the simulation itself."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
+#: Whom events name that no shopper caused: they are fed to whom they are about.
+_NOBODY = ("winback:",)
 
 
 @dataclass(slots=True)
@@ -84,8 +54,10 @@ class _Person:
     consents: dict[tuple[str, str], Consent] = field(default_factory=dict)
     waiting: list[Message] = field(default_factory=list)
     sent: list[tuple[str, datetime]] = field(default_factory=list)
-    #: nothing falls due before; None: nothing ever does
+    #: no timer and no message falls due before; None: none ever does
     next_at: datetime | None = None
+    #: up to when calendars have been looked at; None: the shopper has only just come
+    looked: datetime | None = None
 
     def look_ahead(self) -> None:
         """Work out ``next_at``."""
@@ -98,28 +70,6 @@ class _Person:
             if first is None or message.due_at < first:
                 first = message.due_at
         self.next_at = first
-
-
-class Observer:
-    """Sees what a simulation decides, as it decides it. These methods do nothing.
-
-    What they are handed belongs to the simulation: look at it during the call, change nothing.
-    """
-
-    def happened(self, shopper: Shopper, event: Event) -> None:
-        """``event`` is about to be worked: all that fell due before it has been."""
-
-    def about(self, shopper: Shopper) -> None:
-        """Whose decisions and judgements come next."""
-
-    def merged(self, gone: int, into: int) -> None:
-        """One profile becomes part of another."""
-
-    def decided(self, shopper: Shopper, outcome: Outcome) -> None:
-        """The core's decisions since the last call, before anything comes of them."""
-
-    def judged(self, message: Message, verdict: Verdict) -> None:
-        """The gate's word on ``message``, spoken at ``message.due_at``."""
 
 
 class Simulation:
@@ -138,7 +88,8 @@ class Simulation:
         observer: Observer | None = None,
     ) -> None:
         chosen = [dataclasses.replace(j, holdout=0) if bare else j for j in journeys]
-        self.book: JourneyBook = open_book(chosen, currency=policy.shop.currency)
+        shop = policy.shop
+        self.book: JourneyBook = open_book(chosen, currency=shop.currency, timezone=shop.timezone)
         self.policy = policy
         self.bare = bare
         self.observer = observer or Observer()
@@ -151,6 +102,9 @@ class Simulation:
         self._people: dict[int, _Person] = {}
         self._accounts: dict[int, set[str]] = {}
         self._last: datetime | None = None
+        self._uncapped = frozenset(uncapped(policy))
+        #: before it only ``learn`` was called: calendars of then began nothing
+        self._since: datetime | None = None
 
     def introduce(self, event: Event) -> Shopper:
         """Take in what an Identify says of its shopper without waking any journey; gives the
@@ -158,6 +112,7 @@ class Simulation:
         person = self._person_of(event)
         person.shopper.profile = absorb(person.shopper.profile, event)
         person.shopper.outcome.consents.extend(consents_of(event))
+        person.looked = event.time
         self._settle(person, event.time)
         return person.shopper
 
@@ -174,12 +129,17 @@ class Simulation:
         self.events += 1
         person = self._person_of(event)
         shopper = person.shopper
-        if person.next_at is not None and person.next_at < event.time:
-            on_timers(self.book, shopper, event.time, None)
-            self._settle(person, event.time - _TICK)
+        if self.book.calendars:
+            if self._since is None:
+                self._since = event.time
+            self._pass_time(person, event.time - _TICK, self._fire)
+        elif person.next_at is not None and person.next_at < event.time:
+            self._fire(person, event.time - _TICK)
         if self._observed:
             self.observer.happened(shopper, event)
         on_event(self.book, shopper, event, None)
+        if shopper.outcome.emitted:
+            self._work_emitted(person)
         self._settle(person, event.time)
 
     def learn(self, event: Event) -> None:
@@ -190,6 +150,7 @@ class Simulation:
         self._last = event.time
         person = self._person_of(event)
         on_event(self.book, person.shopper, event, None, [])
+        person.looked, self._since = event.time, None
         self._settle(person, event.time)
 
     def run(self, events: Iterable[Event], until: timedelta) -> dict[str, Tally]:
@@ -205,15 +166,72 @@ class Simulation:
         if self._last is not None:
             end = self._last + until
             for person in self._people.values():
-                if person.next_at is not None:
+                if person.next_at is not None or self.book.calendars:
                     self._run_on(person, end)
         return self.tallies
 
+    def called(self, profile: int) -> str:
+        """What a shopper is called where they may be named: by a user id before a cart or a
+        cookie, never by an address or a number."""
+        names = [name for name, owner in self._who.items() if owner == profile]
+        for kind in ("user:", "cart:", "anonymous:"):
+            if found := sorted(name for name in names if name.startswith(kind)):
+                return found[0]
+        return f"profile:{profile}"
+
     def _run_on(self, person: _Person, end: datetime) -> None:
+        self._pass_time(person, end, self._fire_each)
+
+    def _pass_time(
+        self, person: _Person, until: datetime, fire: Callable[[_Person, datetime], None]
+    ) -> None:
+        """Let all happen that happens to a shopper of itself by ``until``. ``fire`` does so for
+        timers and messages."""
+        if self.book.calendars:
+            after = until if person.looked is None else person.looked
+            if self._since is not None:
+                after = max(after, self._since)
+            shopper = person.shopper
+            while reached := next_reached(self.book, shopper, after, until, _NOBODY):
+                after = reached[0].time
+                fire(person, after - _TICK)
+                for event in reached:
+                    if self._observed:
+                        self.observer.happened(shopper, event)
+                    on_event(self.book, shopper, event, None)
+                self._work_emitted(person)
+                self._settle(person, after)
+            person.looked = max(until, after)
+        fire(person, until)
+
+    def _fire(self, person: _Person, until: datetime) -> None:
+        """Fire all timers, then judge all messages."""
+        if person.next_at is None:
+            return
+        shopper = person.shopper
+        on_timers(self.book, shopper, until + _TICK, None)
+        while shopper.outcome.emitted:
+            self._work_emitted(person)
+            on_timers(self.book, shopper, until + _TICK, None)
+        self._settle(person, until)
+
+    def _fire_each(self, person: _Person, until: datetime) -> None:
         """A message that waits may be judged between two timers: go from one to the next."""
-        while (moment := person.next_at) is not None and moment <= end:
-            on_timers(self.book, person.shopper, moment + _TICK, None)
-            self._settle(person, moment)
+        while (moment := person.next_at) is not None and moment <= until:
+            self._fire(person, moment)
+
+    def _work_emitted(self, person: _Person) -> None:
+        """What steps emitted is worked before anything else happens to the shopper, as where it
+        lies in the inbox and holds them."""
+        shopper = person.shopper
+        while emitted := sorted(shopper.outcome.emitted, key=lambda one: (one.time, one.id)):
+            shopper.outcome.emitted = []
+            self._settle(person, emitted[0].time - _TICK)
+            for one in emitted:
+                event = event_of(one, _NOBODY, one.time)
+                if self._observed:
+                    self.observer.happened(shopper, event)
+                on_event(self.book, shopper, event, None)
 
     def _person_of(self, event: Event) -> _Person:
         who, names = self._who, event.identifiers
@@ -239,7 +257,7 @@ class Simulation:
         return person
 
     def _new_person(self, id: int) -> _Person:
-        outcome = Outcome() if self._observed else _Untraced()
+        outcome = Outcome() if self._observed else Untraced()
         return _Person(Shopper(Profile(id), outcome=outcome))
 
     def _note_accounts(self, id: int, names: Iterable[str]) -> None:
@@ -252,8 +270,7 @@ class Simulation:
         if self._observed:
             self.observer.merged(gone_id, into_id)
         for person in (gone, into):  # each up to date by itself, before they are one
-            on_timers(self.book, person.shopper, at, None)
-            self._settle(person, at - _TICK)
+            self._pass_time(person, at - _TICK, self._fire)
         self._accounts.setdefault(into_id, set()).update(self._accounts.pop(gone_id, ()))
         for name, owner in self._who.items():
             if owner == gone_id:
@@ -303,7 +320,7 @@ class Simulation:
         if changed:
             self._take_in(person, outcome)
         if changed or outcome.traces:
-            shopper.outcome = Outcome() if self._observed else _Untraced()
+            shopper.outcome = Outcome() if self._observed else Untraced()
         if person.waiting:
             self._deliver(person, now)
         elif changed:
@@ -339,24 +356,26 @@ class Simulation:
                 due = [m for m in waiting if m.due_at <= now]
                 if not due:
                     break
-                message = min(due, key=lambda m: (m.due_at, m.id))
+                message = min(due, key=lambda m: (m.due_at, -m.priority, m.id))
                 waiting.remove(message)
             verdict = self._judge(person, message)
             if self._observed:
                 self.observer.judged(message, verdict)
             if verdict.action == "wait" and verdict.until is not None:
-                waiting.append(msgspec.structs.replace(message, due_at=verdict.until))
-            elif verdict.action == "send":
+                ends = verdict.expires or message.expires_at
+                waiting.append(
+                    msgspec.structs.replace(message, due_at=verdict.until, expires_at=ends)
+                )
+            elif verdict.action == "send" and message.channel != "webhook":
                 self.tallies[message.journey].messages += 1
-                topic = self.policy.topics.get(message.topic)
-                if self.policy.caps and (topic is None or topic.consent != "none"):
+                if self.policy.caps and message.topic not in self._uncapped:
                     person.sent.append((message.channel, message.due_at))
         self._release(person)
 
     def _judge(self, person: _Person, message: Message) -> Verdict:
         traits = person.shopper.profile.traits
         kind = "email" if message.channel == "email" else "phone"
-        if not self.bare and not traits.get(kind):
+        if not self.bare and message.channel != "webhook" and not traits.get(kind):
             return _NO_ADDRESS
         consents = person.consents.values()
         at = message.due_at

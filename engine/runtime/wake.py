@@ -27,12 +27,14 @@ _TICK = timedelta(microseconds=1)
 @dataclass(slots=True)
 class Woken:
     """What one wake did: shoppers ``woken``, ``held`` for events of theirs in the inbox, runs
-    that ``failed`` and stand still with their reason, messages now ``due``."""
+    that ``failed`` and stand still with their reason, messages now ``due``, events ``emitted``
+    into the inbox."""
 
     woken: int = 0
     held: int = 0
     failed: int = 0
     due: int = 0
+    emitted: int = 0
 
 
 def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None = None) -> Woken:
@@ -65,8 +67,8 @@ def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None =
             except Exception as error:
                 log.exception("profile %d: its timers stand still", id)
                 stuck.append((id, f"{type(error).__name__}: {error}"))
-        done.due = save.save(connection, worked, now)
         if stuck:
             runs_store.stand_still(connection, stuck, now)
             done.failed = len(stuck)
+        done.due, done.emitted = save.save(connection, worked, now, writer="wake")
         return done

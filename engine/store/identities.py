@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from engine.model.event import IDENTIFIER_KINDS
 from engine.store.database import Connection, ids, texts
 
 
@@ -56,6 +57,20 @@ def assign(connection: Connection, new: dict[str, int], moved: dict[str, int]) -
         [texts(names), ids(new[name] for name in names)],
     )
     return done.rowcount == len(new)
+
+
+def strongest(connection: Connection, profiles: Iterable[int]) -> dict[int, str]:
+    """Profile -> its strongest identifier."""
+    rows = connection.execute(
+        """
+        select distinct on (profile_id) profile_id, identifier from identity
+         where profile_id = any(%s::bigint[])
+         order by profile_id, array_position(%s::text[], split_part(identifier, ':', 1)),
+                  identifier
+        """,
+        [ids(profiles), texts(IDENTIFIER_KINDS)],
+    )
+    return {int(profile): str(identifier) for profile, identifier in rows}
 
 
 def owners(connection: Connection, identifiers: Iterable[str]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from engine.store.profiles import PROFILE_COLUMNS, profile_of
 _COLUMNS: LiteralString = (
     "m.id::text, m.enrollment_id::text, m.profile_id, m.journey, m.version, m.step, m.channel,"
     " m.template, m.topic, m.event_id, m.created_at, m.due_at, m.expires_at, m.on_unknown,"
-    " m.offer, m.status, m.attempts, m.reason"
+    " m.offer, m.status, m.attempts, m.reason, m.priority, m.when_quiet, m.when_capped, m.grace"
 )
 
 
@@ -26,7 +26,8 @@ def insert(connection: Connection, messages: list[Message]) -> None:
         cursor.copy(
             """
             copy message (id, enrollment_id, profile_id, journey, version, step, channel, template,
-                topic, event_id, created_at, due_at, expires_at, on_unknown, offer, status, reason)
+                topic, event_id, created_at, due_at, expires_at, on_unknown, offer, status, reason,
+                priority, when_quiet, when_capped, grace)
             from stdin
             """
         ) as copy,
@@ -51,6 +52,10 @@ def insert(connection: Connection, messages: list[Message]) -> None:
                     to_json(m.offer),
                     m.status,
                     m.reason,
+                    m.priority,
+                    m.when_quiet,
+                    m.when_capped,
+                    m.grace,
                 )
             )
 
@@ -111,6 +116,20 @@ def candidates(
     return list(map(_candidate, rows))
 
 
+def rivals(connection: Connection, profiles: list[int], now: datetime) -> list[Candidate]:
+    """All that is due to these shoppers: what ``candidates`` found may have to stand back behind
+    something that has been due for less long."""
+    rows = connection.execute(
+        f"""
+        {_CANDIDATES}
+         where m.status = 'due' and m.due_at <= %s and m.profile_id = any(%s::bigint[])
+         order by m.due_at
+        """,
+        [now, array(profiles)],
+    )
+    return list(map(_candidate, rows))
+
+
 def first_due(connection: Connection, until: Mapping[int, datetime] | datetime) -> list[Candidate]:
     """For event-time replay: of each shopper what is due first by ``until`` (each by their own
     where there is one for each), and all that is due at that very moment."""
@@ -130,7 +149,7 @@ def first_due(connection: Connection, until: Mapping[int, datetime] | datetime) 
         {_CANDIDATES}
           join (select *, rank() over (partition by profile_id order by due_at) as place
                   from ({due}) due) f on f.profile_id = m.profile_id and f.id = m.id
-         where f.place = 1 order by m.due_at, m.id
+         where f.place = 1 order by m.due_at, m.priority desc, m.id
         """,
         parameters,
     )
@@ -138,7 +157,8 @@ def first_due(connection: Connection, until: Mapping[int, datetime] | datetime) 
 
 
 def _candidate(row: tuple[Any, ...]) -> Candidate:
-    return Candidate(Message(*row[:18]), profile_of(row[20:]), row[18] or {}, row[19])
+    message, rest = row[: len(Message.__struct_fields__)], row[len(Message.__struct_fields__) :]
+    return Candidate(Message(*message), profile_of(rest[2:]), rest[0] or {}, rest[1])
 
 
 def lock_due(connection: Connection, profiles: list[int], ids: list[str]) -> set[str]:
@@ -216,10 +236,11 @@ def claim(
 
 def refuse(
     connection: Connection,
-    verdicts: Iterable[tuple[int, str, str, str, datetime | None]],
+    verdicts: Iterable[tuple[int, str, str, str, datetime | None, datetime | None]],
     now: datetime,
 ) -> None:
-    """Write what may not go: (profile, id, status, reason, due again at). What the fence holds
+    """Write what may not go: (profile, id, status, reason, due again at, then good
+    until; None leaves the times as they are). What the fence holds
     stays as it is: the consent or the address that is missing may be what waits in the inbox."""
     rows = list(verdicts)
     connection.execute(
@@ -227,10 +248,11 @@ def refuse(
         with held as ({FENCE})
         update message m set status = t.status, reason = t.reason,
                due_at = coalesce(t.due_at, m.due_at),
+               expires_at = coalesce(t.expires_at, m.expires_at),
                settled_at = case when t.status = 'due' then null else %(now)s::timestamptz end
           from unnest(%(profiles)s::bigint[], %(ids)s::uuid[], %(statuses)s::text[],
-                      %(reasons)s::text[], %(dues)s::timestamptz[])
-            as t(profile_id, id, status, reason, due_at)
+                      %(reasons)s::text[], %(dues)s::timestamptz[], %(ends)s::timestamptz[])
+            as t(profile_id, id, status, reason, due_at, expires_at)
          where m.profile_id = t.profile_id and m.id = t.id and m.status = 'due'
            and not exists (select 1 from held where held.profile_id = m.profile_id)
         """,
@@ -241,6 +263,7 @@ def refuse(
             "statuses": texts(r[2] for r in rows),
             "reasons": texts(r[3] for r in rows),
             "dues": [r[4] for r in rows],
+            "ends": [r[5] for r in rows],
         },
     )
 

@@ -11,7 +11,8 @@ from engine.store.database import Connection, ids, texts, to_json
 
 _COLUMNS = (
     "id::text, journey, version, profile_id, key, bucket, event_id, entered_at, status, at,"
-    " wake_at, waiting_for, visits, live, on_audience, held_out, goal, reason, stopped_by, ended_at"
+    " wake_at, waiting_for, visits, live, on_audience, held_out, goal, reason, stopped_by,"
+    " ended_at, offer"
 )
 
 
@@ -129,7 +130,7 @@ def insert(connection: Connection, runs: list[Enrollment], traces: Mapping[str, 
             """
             copy enrollment (id, journey, version, profile_id, key, bucket, event_id, entered_at,
                 status, at, wake_at, waiting_for, visits, live, on_audience, held_out, goal,
-                reason, stopped_by, ended_at, trace) from stdin
+                reason, stopped_by, ended_at, offer, trace) from stdin
             """
         ) as copy,
     ):
@@ -156,6 +157,7 @@ def insert(connection: Connection, runs: list[Enrollment], traces: Mapping[str, 
                     run.reason,
                     run.stopped_by,
                     run.ended_at,
+                    to_json(run.offer) if run.offer else "{}",
                     to_json(traces.get(run.id, [])),
                 )
             )
@@ -167,12 +169,12 @@ def update(connection: Connection, runs: list[Enrollment], traces: Mapping[str, 
         update enrollment e set
             status = t.status, at = t.at, wake_at = t.wake_at, waiting_for = t.waiting_for,
             visits = t.visits, live = t.live, on_audience = t.on_audience, goal = t.goal,
-            reason = t.reason, stopped_by = t.stopped_by, ended_at = t.ended_at,
+            reason = t.reason, stopped_by = t.stopped_by, ended_at = t.ended_at, offer = t.offer,
             trace = e.trace || coalesce(n.trace, '[]')
           from json_to_recordset(%s::json) as t(profile_id bigint, id uuid, status text, at text,
                    wake_at timestamptz, waiting_for text, visits int, live bool,
                    on_audience bool, goal bool, reason text, stopped_by text,
-                   ended_at timestamptz)
+                   ended_at timestamptz, offer jsonb)
           left join (select key::uuid as id, value as trace from jsonb_each(%s::jsonb)) n
                  using (id)
          where e.profile_id = t.profile_id and e.id = t.id

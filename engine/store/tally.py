@@ -19,7 +19,8 @@ def tallies(connection: Connection) -> dict[str, tuple[int, int, int, int, int]]
     rows = connection.execute(
         """
         select e.journey, count(*), count(*) filter (where held_out),
-               (select count(*) from message m where m.journey = e.journey and m.status = 'sent'),
+               (select count(*) from message m
+                 where m.journey = e.journey and m.status = 'sent' and m.channel <> 'webhook'),
                count(*) filter (where status = 'stopped'), count(*) filter (where goal)
           from enrollment e group by e.journey
         """

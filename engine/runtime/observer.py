@@ -1,0 +1,72 @@
+"""What can be learned from a simulation while it runs, and what it counts."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.core.decision import Outcome
+from engine.core.gate import Verdict
+from engine.core.shopper import Shopper
+from engine.model.event import Event
+from engine.model.message import Message
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one journey did. ``enrolled`` counts every run, ``held_out`` those of them that got
+    nothing on purpose; ``messages`` what passed the gate; ``stopped`` runs a stop event ended,
+    ``goals`` those of them that reached the goal."""
+
+    enrolled: int = 0
+    held_out: int = 0
+    messages: int = 0
+    stopped: int = 0
+    goals: int = 0
+
+
+class Observer:
+    """Sees what a simulation decides, as it decides it. These methods do nothing.
+
+    What they are handed belongs to the simulation: look at it during the call, change nothing.
+    """
+
+    def happened(self, shopper: Shopper, event: Event) -> None:
+        """``event`` is about to be worked: all that fell due before it has been."""
+
+    def about(self, shopper: Shopper) -> None:
+        """Whose decisions and judgements come next."""
+
+    def merged(self, gone: int, into: int) -> None:
+        """One profile becomes part of another."""
+
+    def decided(self, shopper: Shopper, outcome: Outcome) -> None:
+        """The core's decisions since the last call, before anything comes of them."""
+
+    def judged(self, message: Message, verdict: Verdict) -> None:
+        """The gate's word on ``message``, spoken at ``message.due_at``."""
+
+
+class Untraced(Outcome):
+    """Nobody reads the traces: none are kept."""
+
+    __slots__ = ()
+
+    def mark(self, enrollment_id: str, path: str, verdict: str, why: str, at: datetime) -> None:
+        pass
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Without Python's search for cycles: a simulation makes none, and searching millions of
+    shoppers again and again takes as long as the simulation itself."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
