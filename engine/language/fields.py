@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
+from functools import lru_cache
 
 from engine.core.conditions import ConditionSyntaxError, compile_condition
 from engine.core.durations import DurationError, parse_duration
@@ -186,8 +187,15 @@ def read_condition(report: Report, node: Tree, path: str, skip: int = 0) -> Cond
         report.add("J007", node.place, f"a condition must be a text, not {kind_of(node)}")
         return None
     try:
-        return compile_condition(node.text[skip:], path)
+        return _compiled(node.text[skip:], path)
     except ConditionSyntaxError as error:
         place = node.place if error.offset is None else node.at(error.offset + skip)
         report.add("J014", place, short(str(error)), error.hint)
         return None
+
+
+@lru_cache(maxsize=4096)
+def _compiled(source: str, path: str) -> Condition:
+    # Many journeys ask the same at the same place (``key in event.product_ids``), and to compile
+    # takes as long as to read the rest of the journey.
+    return compile_condition(source, path)
