@@ -278,16 +278,17 @@ _STOPS: LiteralString = """unnest(%(journeys)s::text[], %(versions)s::text[], %(
 
 def stoppers(connection: Connection, names: Names, since: datetime | None) -> Iterator[Stopper]:
     """Stop events (``names``: journey, version, event name) that lie after the start of a run
-    whose message was handed over, and were accepted or at least happened before its claim."""
+    whose message was handed over, and were accepted or at least happened before its claim. The
+    version is the message's: an edit may have moved its run to another since."""
     query = f"""
-        select m.id::text, m.profile_id, r.journey, r.version, r.key, r.event_id,
+        select m.id::text, m.profile_id, r.journey, m.version, r.key, r.event_id,
                coalesce(t.properties, '{{}}'), e.id, e.name, e.time, e.properties,
                pg_visible_in_snapshot(e.accept_xid, m.gate_snapshot),
                e.identifiers = '{{}}' or t.id is null or e.identifiers && t.identifiers,
                m.gate_snapshot::text
           from message m
           join {_RUN_OF}
-          join {_STOPS} on s.journey = r.journey and s.version = r.version
+          join {_STOPS} on s.journey = r.journey and s.version = m.version
           join event e on e.profile_id = m.profile_id and e.name = s.name
            and e.time >= r.entered_at and (e.time, e.id) > (r.entered_at, r.event_id)
           left join event t on t.id = r.event_id

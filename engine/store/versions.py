@@ -158,7 +158,7 @@ def waiting(
         cursor.execute(
             f"""
             select {_RUNS},
-                   (jsonb_path_query_array(r.trace, '$[*] ? (@[1] == "waits")')
+                   (jsonb_path_query_array(r.trace, 'strict $[*] ? (@[1] == "waits")')
                     -> -1 ->> 3)::timestamptz,
                    exists (select 1
                              from unnest(%(stop_journeys)s::text[], %(stop_versions)s::text[],
