@@ -1,26 +1,39 @@
-"""``winback simulate``: journeys on recorded events, in memory."""
+"""``winback simulate``: journeys on recorded events, in memory; a backtest of a change."""
 
 from __future__ import annotations
 
 import json
+import tempfile
 import time
-from dataclasses import asdict
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 
+from engine import bootstrap
+from engine.cli import _backtest as show
+from engine.cli._database import answering
+from engine.cli._recorded import duration, print_bad_lines, print_errors, print_tallies
 from engine.cli.main import FINDINGS
-from engine.core.durations import DurationError, parse_duration
-from engine.intake.recordings import BadLine, events
+from engine.intake.excerpt import Excerpt
+from engine.intake.recordings import BadLine
 from engine.language import load_journeys, load_policy
-from engine.runtime.simulate import Simulation, Tally
+from engine.model.event import Event
+from engine.model.journey import Journey
+from engine.runtime.backtest import Backtest, Side, balance
+from engine.runtime.looks import looks_of
+from engine.runtime.sources import Mapped
+from engine.settings import Settings
+from engine.store import recorded
+from engine.store.database import Database
 
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
-_SHOWN = 10
+_TITLE = "What the journeys would have done"
 
 
 @click.command()
@@ -35,10 +48,45 @@ _SHOWN = 10
     "files",
     type=_FILE,
     multiple=True,
-    required=True,
-    help="Recorded events, JSON Lines in Segment form, .gz too; several times for several.",
+    help="Recorded events: JSON Lines in Segment form (.gz too, - for standard input), CSV or "
+    "Parquet; several times for several.",
 )
 @click.argument("more", nargs=-1, type=_FILE)
+@click.option("--from-database", is_flag=True, help="The events of the live database instead.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3660),
+    help="With --from-database: runs start in the last N days; what was before is only known.",
+)
+@click.option(
+    "--map", "columns", multiple=True, metavar="FIELD=COLUMN", help="Of tables: timestamp=when, …"
+)
+@click.option(
+    "--set",
+    "values",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help='Of tables: event="Order Completed"',
+)
+@click.option(
+    "--against",
+    metavar="DIR|live",
+    help="Run these journeys too, and show the difference: a folder, or what is live.",
+)
+@click.option("--details", is_flag=True, help="Skips, waits, coupons and runs per path as well.")
+@click.option(
+    "--pictures",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write PNG there: messages by day and hour, runs per path.",
+)
+@click.option("--shoppers", is_flag=True, help="Name the shoppers with the largest differences.")
+@click.option(
+    "--bought-within",
+    default="30d",
+    show_default=True,
+    help="A message about a product bought so shortly before it counts as one too many.",
+)
 @click.option(
     "--until",
     default="60d",
@@ -53,66 +101,154 @@ def command(
     directory: Path | None,
     files: tuple[Path, ...],
     more: tuple[Path, ...],
+    from_database: bool,
+    days: int | None,
+    columns: tuple[str, ...],
+    values: tuple[str, ...],
+    against: str | None,
+    details: bool,
+    pictures: Path | None,
+    shoppers: bool,
+    bought_within: str,
     until: str,
     bare: bool,
     as_json: bool,
 ) -> None:
     """Run journeys on recorded events and count what they would have done. Nothing is sent.
 
-    It is the same core and the same gate that run live. Shoppers in a recording seldom gave
-    consent or an address; --bare asks what the journeys alone would do.
+    With --against it is a backtest of a change: both sets of journeys run over the same events.
+    A coupon counts as used on the shopper's first order while it is valid (30 days where it does
+    not say), and costs its percent of that order.
+
+    Exit codes: 0 fine, 1 errors in journeys or lines without an event (they are named), 2 wrong
+    usage.
 
     \b
     Example:
-      winback simulate --events orders.jsonl.gz --until 60d --bare
-      winback simulate --journeys drafts/ --events views.jsonl orders.jsonl --json
+      winback simulate --events orders.jsonl.gz
+      winback simulate --events views.jsonl orders.jsonl --json
+      winback simulate --from-database --days 90 --against live --pictures pictures/
+      winback simulate --events orders.csv --map timestamp=InvoiceDate --set "event=Order Completed"
     """
-    project = project_dir or Path.cwd()
-    directory = directory or project / "journeys"
     console = Console(stderr=True)
-    try:
-        ahead = parse_duration(until, short=True)
-    except DurationError as error:
-        raise click.BadParameter(str(error), param_hint="--until") from error
+    recordings = [*files, *more]
+    if bool(recordings) == from_database:
+        raise click.UsageError("Say what to run on: --events FILE, or --from-database.")
+    if days and not from_database:
+        raise click.UsageError("--days is for --from-database.")
+    ahead, within = duration(until, "--until"), duration(bought_within, "--bought-within")
+    mapped = Mapped(show.pairs(columns, "--map"), show.pairs(values, "--set"))
+    project = project_dir or Path.cwd()
     policy, findings = load_policy(project / "config" / "winback.yaml")
-    found = load_journeys(directory)
-    errors = [d for d in (*findings, *found.diagnostics) if d.severity == "error"]
-    for finding in errors:
-        console.print(str(finding), style="red", markup=False)
+    found = load_journeys(directory or project / "journeys")
+    wrong = print_errors(console, (*findings, *found.diagnostics))
+    journeys = list(found.journeys.values())
 
     started = time.perf_counter()
-    bad: list[BadLine] = []
-    simulation = Simulation(found.journeys.values(), policy, bare=bare)
-    with Progress(console=console, transient=True, disable=as_json) as progress:
-        bar = progress.add_task("reading", total=None)
-        recorded = list(events([*files, *more], datetime.now(UTC), policy.shop.country, bad))
-        recorded.sort(key=lambda event: event.order_key)
-        progress.update(bar, description="running", total=len(recorded))
-        for number, event in enumerate(recorded):
-            simulation.feed(event)
-            if number % 1000 == 0:
-                progress.update(bar, completed=number)
-        tallies = simulation.finish(ahead)
-    for line in bad[:_SHOWN]:
-        console.print(str(line), style="yellow", markup=False)
-    if len(bad) > _SHOWN:
-        console.print(f"… and {len(bad) - _SHOWN} more lines without an event", style="yellow")
+    with ExitStack() as stack:
+        database: Database | None = None
+        if from_database or against == "live":
+            settings = Settings.from_environment(project_dir=project_dir)
+            answer = stack.enter_context(answering(settings))
+            database = stack.enter_context(bootstrap.database(answer, connections=2))
+        other = None
+        if against is not None:
+            other, failed = _others(against, database, console)
+            wrong = wrong or failed
+        now = datetime.now(UTC)
+        backtest = Backtest(
+            journeys,
+            policy,
+            against=other,
+            bare=bare,
+            watch=details or pictures is not None,
+            since=now - timedelta(days=days) if days else None,
+            bought_within=within,
+        )
+        progress = stack.enter_context(show.bar(console, disable=as_json))
+        task = progress.add_task("looking", total=None, speed="")
+        source: _Source
+        if database is not None and from_database:
+            source = _Source(recorded.count(database), lambda: recorded.stream(database), [])
+        else:
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="winback-")))
+            ordered = show.open_files(recordings, mapped, scratch, now, console)
+            looks = looks_of((*journeys, *(other or ())))
+            excerpt = Excerpt(looks, now, policy.shop.country)
+            source = _Source(ordered.total, lambda: ordered.events(excerpt), ordered.bad)
+        progress.update(task, description="running", total=source.total)
+        begun = time.perf_counter()
 
+        def worked(count: int) -> None:
+            speed = count / max(time.perf_counter() - begun, 1e-6)
+            progress.update(task, completed=count, speed=f"{speed:,.0f} events/s")
+
+        sides = backtest.run(source.events(), ahead, worked)
+    print_bad_lines(console, source.bad)
+    called = backtest.called if shoppers else None
     if as_json:
-        click.echo(json.dumps({"journeys": {name: asdict(t) for name, t in tallies.items()}}))
+        click.echo(json.dumps(_document(sides, details, called)))
     else:
+        _print(sides, details, policy.shop.currency, called)
+    if pictures is not None:
+        from engine.runtime.pictures import draw
+
+        for file in draw(sides[::-1], pictures):
+            console.print(f"wrote {file}", highlight=False, markup=False)
+    if not as_json:
         seconds = time.perf_counter() - started
-        Console().print(_table(tallies))
-        console.print(f"{len(recorded):,} events in {seconds:.1f} s", highlight=False)
-    if errors or bad:
+        console.print(f"{backtest.events:,} events in {seconds:.1f} s", highlight=False)
+    if wrong or source.bad:
         raise SystemExit(FINDINGS)
 
 
-def _table(tallies: dict[str, Tally]) -> Table:
-    table = Table(title="What the journeys would have done", title_justify="left")
-    table.add_column("journey")
-    for name in ("enrolled", "held out", "messages", "stopped", "goals"):
-        table.add_column(name, justify="right")
-    for name, tally in sorted(tallies.items()):
-        table.add_row(name, *(f"{value:,}" for value in asdict(tally).values()))
-    return table
+@dataclass(frozen=True, slots=True)
+class _Source:
+    total: int
+    events: Callable[[], Iterable[Event]]
+    bad: list[BadLine]
+
+
+def _others(
+    against: str, database: Database | None, console: Console
+) -> tuple[list[Journey], bool]:
+    """The journeys to compare with, and whether there are errors in them."""
+    if against == "live":
+        assert database is not None
+        return list(show.live_journeys(database, console).values()), False
+    folder = Path(against)
+    if not folder.is_dir():
+        raise click.BadParameter(f"there is no folder '{against}'", param_hint="--against")
+    found = load_journeys(folder)
+    return list(found.journeys.values()), print_errors(console, found.diagnostics)
+
+
+def _document(
+    sides: list[Side], details: bool, called: Callable[[int], str] | None
+) -> dict[str, Any]:
+    """The contract's object; more in it only where more was asked for."""
+    found: dict[str, Any] = {"journeys": {n: asdict(t) for n, t in sides[0].tallies.items()}}
+    if details or len(sides) == 2:
+        found["details"] = show.as_document(sides[0])
+    if len(sides) == 2:
+        found["against"] = {
+            "journeys": {n: asdict(t) for n, t in sides[1].tallies.items()},
+            "details": show.as_document(sides[1]),
+        }
+        found["shoppers"] = show.balance_document(
+            balance(sides[1].shoppers, sides[0].shoppers), called
+        )
+    return found
+
+
+def _print(
+    sides: list[Side], details: bool, currency: str, called: Callable[[int], str] | None
+) -> None:
+    console = Console(highlight=False)
+    if len(sides) == 1 and not details:
+        print_tallies(sides[0].tallies, _TITLE, as_json=False)
+        return
+    show.print_details(console, sides[::-1], currency)
+    if len(sides) == 2:
+        difference = balance(sides[1].shoppers, sides[0].shoppers)
+        show.print_balance(console, difference, called)
