@@ -210,7 +210,10 @@ class Renderer:
 def _with_end(offer: Mapping[str, Any], due_at: datetime) -> dict[str, Any]:
     """The offer, with ``ends_at`` where ``valid`` gives a time ("3 days", "1 day 12 hours"):
     a date is read in any language. Counted from when the message was due, so that a retry
-    promises the same."""
+    promises the same. The end of an offer that the run was given earlier stands (ISO 8601)."""
+    ends_at = offer.get("ends_at")
+    if isinstance(ends_at, str):
+        return {**offer, "ends_at": datetime.fromisoformat(ends_at)}
     valid = offer.get("valid")
     found = _PERIOD.findall(valid) if isinstance(valid, str) else []
     if not found:

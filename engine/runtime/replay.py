@@ -22,9 +22,11 @@ import msgspec
 
 from engine.clock import ManualClock
 from engine.core.book import open_book
+from engine.core.calendar import next_reached
+from engine.core.shopper import Shopper
 from engine.errors import WinbackError
 from engine.model.event import Event
-from engine.model.journey import Journey
+from engine.model.journey import Emit, Journey
 from engine.model.message import Email, Message, Receipt, Rendered
 from engine.model.policy import Policy
 from engine.model.profile import Profile
@@ -35,7 +37,9 @@ from engine.runtime.simulate import Tally
 from engine.runtime.wake import wake
 from engine.store import identities as identities_store
 from engine.store import inbox as inbox_store
+from engine.store import lanes as lanes_store
 from engine.store import messages as messages_store
+from engine.store import profiles as profiles_store
 from engine.store import runs as runs_store
 from engine.store import tally as tally_store
 from engine.store.database import Database
@@ -46,6 +50,8 @@ STRETCH = 2000
 LANE = 0
 _WRITER = "web:replay"
 _TICK = timedelta(microseconds=1)
+#: More than a lane ever holds here: what is emitted at one moment is worked as one batch.
+_ALL = 1_000_000
 
 Item = TypeVar("Item")
 Until = Mapping[int, datetime] | datetime
@@ -79,7 +85,13 @@ class Replay:
                     "database is made."
                 )
         chosen = [dataclasses.replace(j, holdout=0) if bare else j for j in journeys]
-        book = open_book(chosen, currency=policy.shop.currency)
+        shop = policy.shop
+        book = open_book(chosen, currency=shop.currency, timezone=shop.timezone)
+        self._book = book
+        #: whether timers must be fired one after another: what one emits comes before the next
+        self._emits = any(isinstance(s, Emit) for j in chosen for s in j.steps.values())
+        #: profile -> up to when its calendars have been looked at
+        self._looked: dict[int, datetime] = {}
         self.names = [journey.name for journey in chosen]
         self.database = database
         #: events that the drain set aside, with its reason in the table ``rejected``
@@ -91,7 +103,7 @@ class Replay:
             lambda: book,
             lambda: policy,
             renderer=counter,
-            channels={"email": counter, "sms": counter},
+            channels={"email": counter, "sms": counter, "webhook": counter},
             bare=bare,
             exact=True,
         )
@@ -138,27 +150,60 @@ class Replay:
         }
         if before:
             self._run_on(before)
+        due = self._accept(turn)
+        if due or self._book.calendars:
+            with self.database.connection() as connection:
+                known = identities_store.owners(connection, [e.sender for e in turn])
+            now = {known[e.sender]: e.time for e in turn if e.sender in known}
+            for profile, at in now.items():
+                self._looked.setdefault(profile, at)
+            if due:
+                # What an event makes due at once goes before anything else happens to its shopper.
+                self._send(now)
+
+    def _accept(self, events: Sequence[Event]) -> int:
+        """Put events of different shoppers, or of one moment, through the inbox, and then what
+        the steps emit that they lead to; gives how many messages that made due."""
         lines = [
             inbox_store.event_line(msgspec.structs.replace(e, received_at=e.time), LANE)
-            for e in turn
+            for e in events
         ]
         with self.database.connection() as connection:
             inbox_store.write(connection, lines, writer=_WRITER)
-        done = drain(self._shell, LANE, len(turn))
-        if done.taken != len(turn):
+        done = drain(self._shell, LANE, len(events))
+        if done.taken != len(events):
             raise WinbackError(
-                f"{len(turn)} events were put into the inbox, {done.taken} came out: another "
+                f"{len(events)} events were put into the inbox, {done.taken} came out: another "
                 "worker is at work on this database."
             )
         self.refused += done.refused
-        if done.due:
-            # What an event makes due at once goes before anything else happens to its shopper.
+        return done.due + (self._drain_emitted() if done.emitted else 0)
+
+    def _drain_emitted(self) -> int:
+        """Work what steps emitted until nothing is left; gives how many messages that made due."""
+        due = 0
+        while True:
             with self.database.connection() as connection:
-                known = identities_store.owners(connection, [e.sender for e in turn])
-            self._send({known[e.sender]: e.time for e in turn if e.sender in known})
+                lanes = lanes_store.with_work(connection)
+            if not lanes:
+                return due
+            for lane in lanes:
+                done = drain(self._shell, lane, _ALL)
+                self.refused += done.refused
+                due += done.due
 
     def _run_on(self, until: Until) -> None:
-        """Fire the timers that run out, and send the messages that fall due, by ``until``."""
+        """Let all happen by ``until`` that happens of itself: timers, calendars, messages."""
+        if self._book.calendars:
+            self._reach_calendars(until)
+        if self._emits:
+            self._fire_each(until)
+        else:
+            self._fire(until)
+        self._send(until)
+
+    def _fire(self, until: Until) -> None:
+        """Fire the timers that run out by ``until``."""
         with self.database.connection() as connection:
             profiles = runs_store.due_by(connection, until)
         for some in _slices(profiles, STRETCH):
@@ -166,7 +211,51 @@ class Replay:
                 self._shell,
                 until={id: until if isinstance(until, datetime) else until[id] for id in some},
             )
-        self._send(until)
+
+    def _fire_each(self, until: Until) -> None:
+        """Fire the timers one after another: first goes what fell due before a timer, and what
+        one emits is worked before the next."""
+        while True:
+            with self.database.connection() as connection:
+                first = runs_store.first_timers(connection, until)
+            if not first:
+                return
+            self._send({profile: at - _TICK for profile, at in first.items()})
+            for some in _slices(list(first), STRETCH):
+                if wake(self._shell, until={id: first[id] for id in some}).emitted:
+                    self._drain_emitted()
+
+    def _reach_calendars(self, until: Until) -> None:
+        """Work the calendars that shoppers reach by ``until``, each in order of time."""
+        profiles = [p for p in self._looked if isinstance(until, datetime) or p in until]
+        ends = {p: until if isinstance(until, datetime) else until[p] for p in profiles}
+        searched = profiles
+        while searched:
+            reached = self._next_reached(searched, ends)
+            searched = list(reached)
+            for some in _slices(searched, STRETCH):
+                moments = {profile: reached[profile][0].time for profile in some}
+                before = {profile: at - _TICK for profile, at in moments.items()}
+                (self._fire_each if self._emits else self._fire)(before)
+                self._send(before)
+                self._accept([event for profile in some for event in reached[profile]])
+                self._send(moments)
+                self._looked.update(moments)
+        self._looked.update(ends)
+
+    def _next_reached(
+        self, profiles: Sequence[int], ends: Mapping[int, datetime]
+    ) -> dict[int, list[Event]]:
+        with self.database.connection() as connection:
+            known, _ = profiles_store.lock(connection, profiles)
+            names = identities_store.strongest(connection, known)
+        found = {}
+        for id, profile in known.items():
+            after, end = self._looked[id], ends[id]
+            events = next_reached(self._book, Shopper(profile), after, end, (names[id],))
+            if events:
+                found[id] = events
+        return found
 
     def _send(self, until: Until) -> None:
         """Hand over what is due by ``until``, of each shopper in order of time: what quiet hours

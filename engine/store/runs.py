@@ -123,6 +123,29 @@ def due_by(connection: Connection, until: Mapping[int, datetime] | datetime) -> 
     return [int(row[0]) for row in rows]
 
 
+def first_timers(
+    connection: Connection, until: Mapping[int, datetime] | datetime
+) -> dict[int, datetime]:
+    """Profile -> its first timer, where that runs out by ``until``, each by its own where there
+    is one for each."""
+    if isinstance(until, datetime):
+        rows = connection.execute(
+            "select profile_id, min(wake_at) from enrollment"
+            " where status = 'active' and wake_at <= %s group by 1",
+            [until],
+        )
+    else:
+        rows = connection.execute(
+            """
+            select t.id, min(e.wake_at) from unnest(%s::bigint[], %s::timestamptz[]) as t(id, until)
+              join enrollment e on e.profile_id = t.id
+             where e.live and e.status = 'active' and e.wake_at <= t.until group by 1
+            """,
+            [ids(until), list(until.values())],
+        )
+    return {int(profile): at for profile, at in rows}
+
+
 def insert(connection: Connection, runs: list[Enrollment], traces: Mapping[str, Any]) -> None:
     with (
         connection.cursor() as cursor,

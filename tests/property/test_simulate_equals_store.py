@@ -11,13 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.core.decision import Outcome
+from engine.core.gate import Verdict
+from engine.core.shopper import Shopper
 from engine.intake.identifiers import strongest_first
 from engine.language import load_journey
+from engine.model.enrollment import Enrollment
 from engine.model.event import Event
 from engine.model.journey import Journey
+from engine.model.message import Message
 from engine.model.policy import Cap, Policy, QuietHours, Topic
 from engine.runtime.replay import Replay
-from engine.runtime.simulate import Simulation
+from engine.runtime.simulate import Observer, Simulation
 from engine.store.database import Database
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -79,10 +84,78 @@ steps:
     template: t
 """
 
+#: The rest of the language: what happens of itself, what follows from itself.
+MORE_JOURNEYS = """
+journey: inaction
+trigger:
+  event: Product Viewed
+  without: {event: Product Added, if: event.product_id == trigger.product_id, within: 6 hours}
+  key: event.product_id
+  again: always
+stop: {event: Order Completed, goal: true}
+steps:
+  - emit: {event: Reminder Shown, properties: {product_id: "= key", price: "= trigger.price"}}
+  - wait: {until: "18:00"}
+  - send: sms
+    template: t
+    when quiet: skip
+---
+journey: reminded
+priority: 5
+trigger: {event: Reminder Shown, key: event.product_id, again: always}
+stop: {event: Order Completed, if: key in event.product_ids, goal: true}
+holdout: 20%
+steps:
+  - offer: {coupon: generate WB, percent: 10, valid: 3 days}
+  - send: email
+    template: t
+    when capped: wait
+  - wait: {until: "10:00", on: [tuesday, thursday]}
+  - webhook: {url: "https://shop.example/hook", body: {product: "= key"}}
+  - jump: landed
+---
+journey: landed
+trigger: {event: Order Completed, again: always}
+stop: {event: Order Completed, goal: true}
+steps:
+  - wait: {until: profile.birthday, at: "09:00", shift: -2 days}
+  - send: email
+    template: t
+    if overdue: next window after 2 hours
+  - emit: {event: Product Viewed, properties: {product_id: q, price: 30}}
+  - jump: reminded
+---
+journey: birthday
+trigger: {date: profile.birthday, yearly: true, shift: -3 days, at: "09:00", again: always}
+stop: {event: Order Completed, goal: true}
+steps:
+  - send: email
+    template: t
+  - wait: 1 day
+  - emit: {event: Reminder Shown, properties: {product_id: p}}
+---
+journey: twice-a-week
+starts: 2026-03-04
+ends: 2026-03-20
+timezone: Asia/Kolkata
+trigger:
+  every: [monday, thursday]
+  at: "10:00"
+  if: count("Product Viewed", within="5 days") >= 1
+  again: always
+stop: {event: Order Completed, goal: true}
+steps:
+  - send: sms
+    template: t
+  - wait: 3 days
+  - send: email
+    template: t
+"""
 
-def journeys() -> list[Journey]:
+
+def journeys(texts: str = JOURNEYS) -> list[Journey]:
     found = []
-    for text in JOURNEYS.split("---\n"):
+    for text in texts.split("---\n"):
         journey, diagnostics = load_journey(text)
         assert journey is not None, diagnostics
         found.append(journey)
@@ -132,6 +205,10 @@ def event(number: int, drawn: tuple[int, tuple[str, ...], str, str, int]) -> Eve
             "revenue": Decimal(money),
             "currency": "USD",
         }
+    elif name == "Identify":
+        properties = {"birthday": f"19{money % 100:02}-03-{1 + money % 28:02}"}
+        if product == "q":
+            properties["timezone"] = "America/New_York"
     kind = "identify" if name == "Identify" else "track"
     return Event(f"e{number:03}", kind, name, at, at, strongest_first(people), properties)
 
@@ -146,7 +223,8 @@ def empty(database: Database) -> None:
     with database.connection() as connection:
         connection.execute(
             "truncate inbox, rejected, ledger, profile, identity, event, consent, suppression,"
-            " journey_version, former_profile, enrollment, message, delivery, audience_member"
+            " journey_version, former_profile, enrollment, message, delivery, audience_member,"
+            " calendar_look"
         )
 
 
@@ -157,16 +235,76 @@ def empty(database: Database) -> None:
 def test_simulation_and_store_agree(
     database: Database, drawn: list[tuple[int, tuple[str, ...], str, str, int]]
 ) -> None:
+    agree(database, drawn, JOURNEYS)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(drawn=_EVENTS)
+def test_they_agree_on_what_happens_of_itself(
+    database: Database, drawn: list[tuple[int, tuple[str, ...], str, str, int]]
+) -> None:
+    agree(database, drawn, MORE_JOURNEYS)
+
+
+def agree(
+    database: Database, drawn: list[tuple[int, tuple[str, ...], str, str, int]], texts: str
+) -> None:
     empty(database)
     events = [event(number, one) for number, one in enumerate(sorted(drawn, key=lambda d: d[0]))]
-    written = journeys()
+    written = journeys(texts)
     policy = _policy()
-    simulation = Simulation(written, policy)
+    kept = Kept()
+    simulation = Simulation(written, policy, observer=kept)
     for one in events:
         simulation.feed(one)
     simulated = simulation.finish(UNTIL)
     real = Replay(database, written, policy).run(events, UNTIL)
     assert {n: vars_of(t) for n, t in real.items()} == {n: vars_of(t) for n, t in simulated.items()}
+    with database.connection() as connection:
+        runs = connection.execute(
+            "select id::text, journey, key, entered_at, status, reason, at, wake_at, offer"
+            " from enrollment"
+        ).fetchall()
+        sent = connection.execute("select id::text, claimed_at from message where status = 'sent'")
+        assert dict(sent.fetchall()) == kept.sent
+    # Where two identities had the same run, the simulation forgets the later one.
+    assert {row[0]: row[1:] for row in runs if row[4] != "merged"} == {
+        run.id: shown(run) for run in kept.runs.values() if run.id not in merged_ids(runs)
+    }
+
+
+class Kept(Observer):
+    """The last that a simulation said of each run and message."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Enrollment] = {}
+        self.sent: dict[str, datetime] = {}
+
+    def decided(self, shopper: Shopper, outcome: Outcome) -> None:
+        self.runs.update(outcome.enrollments)
+
+    def judged(self, message: Message, verdict: Verdict) -> None:
+        if verdict.action == "send":
+            self.sent[message.id] = message.due_at
+
+
+def shown(run: Enrollment) -> tuple[Any, ...]:
+    return (
+        run.journey,
+        run.key,
+        run.entered_at,
+        run.status,
+        run.reason,
+        run.at,
+        run.wake_at,
+        run.offer,
+    )
+
+
+def merged_ids(runs: list[tuple[Any, ...]]) -> set[str]:
+    return {row[0] for row in runs if row[4] == "merged"}
 
 
 def vars_of(tally: Any) -> dict[str, int]:
