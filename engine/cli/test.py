@@ -52,7 +52,7 @@ def command(
     wanted: float | None,
     report: Path | None,
     as_json: bool,
-) -> int:
+) -> None:
     """Run scenarios (files or folders; default: journeys/tests/). Nothing is sent.
 
     A scenario tells a shopper's story and what must come of it; journeys/tests/README.md shows
@@ -68,7 +68,7 @@ def command(
     """
     project = project_dir or Path()
     directory = directory or project / "journeys"
-    files = [f for path in paths or (directory / "tests",) for f in _files(path)]
+    files = list(dict.fromkeys(f for p in paths or (directory / "tests",) for f in _files(p)))
     policy, findings = load_policy(project / "config" / "winback.yaml")
     loaded = load_journeys(directory, policy=policy)
     found = load_scenarios(files, policy, loaded.journeys)
@@ -89,19 +89,27 @@ def command(
         (mark for _, recorder in ran for mark in recorder.marks),
     )
     if report is not None:
-        report.write_bytes(junit(results, errors))
+        _write(report, junit(results, errors))
     less = [each for each in coverage if wanted is not None and each.percent < wanted]
     if as_json:
         told = [str(each) for each in errors]
         print_json({**as_data(results, coverage), "errors": told})
     else:
         _tell(errors)
-        show(Console(highlight=False, markup=False), results, coverage)
+        if results:
+            show(Console(highlight=False, markup=False), results, coverage)
         for each in less:
             said = f"{each.journey} is covered {each.percent:.1f} %, not {wanted:g} %."
             click.secho(said, fg="red", err=True)
-    failed = errors or less or not all(result.ok for result in results)
-    return FINDINGS if failed else 0
+    if errors or less or not all(result.ok for result in results):
+        raise SystemExit(FINDINGS)
+
+
+def _write(path: Path, document: bytes) -> None:
+    try:
+        path.write_bytes(document)
+    except OSError as error:
+        raise click.FileError(str(path), error.strerror) from error
 
 
 def _files(path: Path) -> list[Path]:
