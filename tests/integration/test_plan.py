@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+import click
 import psycopg
 import pytest
+from click.testing import CliRunner, Result
 from psycopg.conninfo import conninfo_to_dict
 
+from engine.cli.main import group
 from engine.clock import ManualClock
 from engine.intake.lanes import LANES, lane_of
 from engine.language import load_journeys
@@ -604,13 +607,89 @@ def test_before_the_first_apply_the_files_are_live(database_url: str, tmp_path: 
         assert plan.messages == 0
 
 
-def test_plan_as_a_document_is_json(world: World) -> None:
-    from engine.cli._changes import as_document
+class Shop(NamedTuple):
+    world: World
+    run: Callable[..., Result]
 
-    world.write("cart", EDITS["all waits shorter"])
-    document = json.loads(json.dumps(as_document(world.plan(), 500, []), default=str))
+
+@pytest.fixture
+def shop(world: World, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """The commands, as a person runs them in the shop's project at the time of the edit."""
+    monkeypatch.setenv("DATABASE_URL", world.database.url)
+    monkeypatch.setenv("WINBACK_CLOCK", f"0.001@{NOW.isoformat()}")
+    monkeypatch.setattr("engine.cli.apply.EVERY", 0.0)
+    return Shop(
+        world,
+        lambda *words: CliRunner().invoke(
+            group, ["--project-dir", str(world.project), *words], standalone_mode=False
+        ),
+    )
+
+
+def test_plan_says_in_words_what_becomes_of_whom(shop: Shop) -> None:
+    shop.world.write("cart", EDITS["all waits shorter"])
+    told = shop.run("plan", "--allow", "5000")
+    assert told.return_value == 0, told.output
+    assert "changed cart" in told.output
+    assert "-  - wait: 10 hours" in told.output and "+  - wait: 3 hours" in told.output
+    assert "waiting at step 3 (click) of version" in told.output
+    assert "move on at once (the wait is over)" in told.output
+    assert "unchanged: other" in told.output
+    assert "messages more in the first day; allowed are 5,000." in told.output
+    assert shop.run("plan", "--allow", "5").return_value == 1
+
+
+def test_plan_as_json(shop: Shop) -> None:
+    shop.world.write("cart", EDITS["all waits shorter"])
+    document = json.loads(shop.run("plan", "--json").stdout)
     (cart, other) = document["journeys"]
     assert (cart["change"], other["change"]) == ("changed", "unchanged")
-    assert "-  - wait: 10 hours" in cart["diff"].splitlines()
-    assert sum(g["waiting"] for g in cart["in_flight"]) > 950
-    assert document["first_day"]["messages"] > document["first_day"]["allowed"] - 500
+    assert sum(group["waiting"] for group in cart["in_flight"]) > 800
+    assert document["first_day"]["allowed"] == 500
+    assert document["live"]["by"] == "asha"
+
+
+def test_apply_and_back(shop: Shop) -> None:
+    world = shop.world
+    first = world.shelf.book().current["cart"].version
+    world.write("cart", EDITS["wait longer"])
+    told = shop.run("apply")
+    assert told.return_value == 0, told.output
+    assert "Applied. Back: winback apply --rollback" in told.output
+    assert world.shelf.book().current["cart"].version != first
+    assert "Nothing would change." in shop.run("apply").output
+    told = shop.run("apply", "--rollback", "--json")
+    assert json.loads(told.stdout)["applied"] == 3
+    assert world.shelf.book().current["cart"].version == first
+    with pytest.raises(NothingToGoBackTo):
+        raise shop.run("apply", "--rollback").exception or AssertionError
+
+
+def test_apply_asks_nobody_and_does_nothing_when_it_goes_too_far(shop: Shop) -> None:
+    shop.world.write("cart", EDITS["all waits shorter"])
+    before = shop.world.runs()
+    told = shop.run("apply", "--allow", "3")
+    assert isinstance(told.exception, TooFar)
+    assert "Nothing was changed" in str(told.exception)
+    assert shop.world.runs() == before
+    (shop.world.project / "config/winback.yaml").write_text("blast radius: 100000\n")
+    assert shop.run("apply").return_value == 0
+
+
+def test_nothing_is_applied_while_a_file_has_errors(shop: Shop) -> None:
+    shop.world.write("other", OTHER.replace("90 days", "90 moons"))
+    shop.world.write("cart", EDITS["wait longer"])
+    told = shop.run("apply")
+    assert told.return_value == 1
+    assert "other.yaml:3:" in told.output and "Nothing was applied" in told.output
+    assert shop.world.rows("select max(id) from live_set") == [(1,)]
+    told = shop.run("plan")
+    assert told.return_value == 1
+    assert "changed cart" in told.output and "removed" not in told.output
+
+
+def test_apply_lets_go(shop: Shop) -> None:
+    assert shop.run("apply", "--follow-files").return_value == 0
+    assert "workers follow the files" in shop.run("plan").output
+    with pytest.raises(click.UsageError):
+        raise shop.run("apply", "--follow-files", "--rollback").exception or AssertionError
