@@ -172,7 +172,9 @@ def test_junit_is_valid_and_says_what_failed() -> None:
     message, text = failed[0].attrib["message"], failed[0].text or ""
     assert message.startswith("expected: at: +3 hours, send: email")
     assert text.startswith(f"a.yaml:6: {message}\n    did you mean 2026-03-02 12:00?")
-    assert re.search(r"^2026-03-02 12:00  viewed  steps/1  sent  +email viewed$", text, re.M)
+    assert re.search(
+        r"^2026-03-02 12:00  viewed  steps/1 \(reminder\)  sent  +email viewed$", text, re.M
+    )
     (error,) = root[1][0]
     assert error.attrib["message"] == "b.yaml:1:2 error J001 not YAML"
 

@@ -175,6 +175,28 @@ def test_an_unknown_arm_names_those_there_are() -> None:
     assert told == ["2:17 J011 the split at 'steps/0' has no arm 'lowd' — did you mean 'loud'?"]
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{send: emial}", "6:14 J011 there is no channel 'emial' — did you mean 'email'?"),
+        ("{skip: fax}", "6:14 J011 there is no channel 'fax' — there are email, sms, webhook"),
+        ("{enter: viewd}", "6:15 J011 there is no journey 'viewd' — did you mean 'viewed'?"),
+        (
+            "{send: email, step: remindr}",
+            "6:27 J011 there is no step 'remindr' — did you mean 'reminder'?",
+        ),
+        (
+            "{wait: steps/9}",
+            "6:14 J011 there is no step 'steps/9' — did you mean 'steps/3'?",
+        ),
+    ],
+)
+def test_names_that_are_nowhere_can_never_be_met(line: str, told: str) -> None:
+    scenarios, found = parsed(story(line))
+    assert not scenarios
+    assert found == [told]
+
+
 def test_a_bad_scenario_hurts_only_itself(tmp_path: Path) -> None:
     good, bad = "- {scenario: A, expect: nothing}\n", "- {scenario: B, expcet: nothing}\n"
     (tmp_path / "a.yaml").write_text(bad + good)

@@ -179,6 +179,44 @@ def test_what_conditions_compare_is_kept_and_chance_is_written_down() -> None:
     assert seen == {(True, "a"), (True, "b"), (False, "a"), (False, "b")}
 
 
+EFFECTS = """\
+journey: effects
+trigger: {date: profile.birthday, yearly: true, at: "09:00", again: always}
+steps:
+  - emit: {event: Reminder Shown}
+  - webhook: {url: "https://shop.example/hook"}
+  - wait for: {event: Reminder Shown, at most: 1 day}
+    then: [{exit: heard itself}]
+"""
+
+
+def test_what_journeys_bring_about_is_left_to_them() -> None:
+    born = msgspec.structs.replace(
+        identify(), properties={"birthday": "1990-03-05", "timezone": "Asia/Kolkata"}
+    )
+    live, known = Live(), journey(EFFECTS)
+    made: list[Event] = []
+    live.happened = lambda shopper, event: made.append(event)  # type: ignore[method-assign]
+    simulation = Simulation([known], POLICY, observer=live)
+    simulation.feed(born)
+    until = START + timedelta(days=10)
+    simulation.advance(until)
+    assert [each.name for each in made] == ["Identify", "Calendar Reached", "Reminder Shown"]
+    text = scenario_text(
+        live.profile,
+        made,
+        list(live.messages.values()),
+        list(live.runs.values()),
+        until=until,
+        journeys=[known],
+    )
+    assert "event: Identify" in text and "Reached" not in text and "Shown" not in text
+    assert '{at: 2026-03-05 09:00, webhook: "https://shop.example/hook"}' in text
+    assert "{at: 2026-03-05 09:00, exit: heard itself}" in text
+    assert "1990" not in text and "birthday: 1988-03-05" in text.replace('"', "")
+    run_again(text, known)
+
+
 def test_consents_and_counts_from_before_the_events_stand_in_the_profile() -> None:
     profile = Profile(
         1,

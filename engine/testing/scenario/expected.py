@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from engine.language.fields import Fields, read_list
+from engine.language.fields import Fields, did_you_mean, read_list
 from engine.language.report import Report
-from engine.language.tree import Listing, Mapping, Scalar, Tree, plain_value
+from engine.language.tree import Listing, Mapping, Scalar, Tree, plain_value, short
+from engine.model.journey import Journey
 from engine.testing.scenario.model import Expectation, Kind
 from engine.testing.scenario.write import flow
 
@@ -29,15 +30,21 @@ _TIMES = ("at", "within")
 _ALWAYS = ("journey", "step")
 _KEYS = (*_TIMES, *_ALWAYS, *_KINDS, *dict.fromkeys(k for keys in _KINDS.values() for k in keys))
 
+_CHANNELS = {"send": ("email", "sms"), "skip": ("email", "sms", "webhook")}
+
 #: Reads a time, given the one that a ``+`` counts from.
 ReadTime = Callable[[Tree, datetime | None], datetime | None]
 
 
 def read_expectations(
-    report: Report, node: Tree | None, first: datetime | None, time: ReadTime
+    report: Report,
+    node: Tree | None,
+    first: datetime | None,
+    journeys: Sequence[Journey],
+    time: ReadTime,
 ) -> tuple[tuple[Expectation, ...], bool]:
     """The expectations, and whether nothing at all must happen. A ``+`` counts from the line
-    before, in the first line from the first event."""
+    before, in the first line from the first event. ``journeys`` are those that run."""
     if node is None:
         return (), False
     if isinstance(node, Scalar) and node.text == "nothing":
@@ -50,6 +57,7 @@ def read_expectations(
     for item in read_list(report, node, "'expect'"):
         expectation = _expectation(report, item, base, time)
         if expectation is not None:
+            _check_names(report, item, journeys)
             found.append(expectation)
             base = expectation.at or base
     return tuple(found), False
@@ -90,3 +98,22 @@ def _expectation(
     words = {entry.key.text: plain_value(entry.value) for entry in node.entries}
     text = flow(words)[1:-1]
     return Expectation(node.place, cast(Kind, kind), said, text, at, within or timedelta(0))
+
+
+def _check_names(report: Report, node: Tree, journeys: Sequence[Journey]) -> None:
+    """A name that is nowhere can never be met: say so before the story runs."""
+    names = [journey.name for journey in journeys]
+    steps = [step for each in journeys for step in (*each.names, *each.steps)]
+    known: dict[str, Sequence[str]] = {"journey": names, "enter": names, **_CHANNELS}
+    known |= {"step": steps, "wait": steps}
+    for entry in node.entries if isinstance(node, Mapping) else ():
+        key, value = entry.key.text, entry.value
+        if key in known and isinstance(value, Scalar) and value.text not in known[key]:
+            what = {"step": "step", "wait": "step", "enter": "journey"}.get(key, key)
+            what = "channel" if key in _CHANNELS else what
+            hint = did_you_mean(value.text, known[key], otherwise=_some(known[key]))
+            report.add("J011", value.place, f"there is no {what} '{short(value.text)}'", hint)
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"there are {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"

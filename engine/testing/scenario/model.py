@@ -72,7 +72,8 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the timeline. ``journey`` and ``path`` are "" where an event came."""
+    """One line of the timeline. ``journey`` and ``path`` (with the step's name, if it has one) are
+    "" where an event came."""
 
     at: datetime
     journey: str

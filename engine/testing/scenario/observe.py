@@ -13,7 +13,16 @@ from engine.core.gate import Verdict
 from engine.core.shopper import Shopper
 from engine.model.enrollment import Enrollment
 from engine.model.event import Event
-from engine.model.journey import AnyStep, AudienceStep, Condition, Journey, Send, Update, Webhook
+from engine.model.journey import (
+    AnyStep,
+    AudienceStep,
+    Branch,
+    Condition,
+    Journey,
+    Send,
+    Update,
+    Webhook,
+)
 from engine.model.message import Message
 from engine.runtime.simulate import Observer
 from engine.testing.scenario.model import Kind, Line, Seen
@@ -34,6 +43,10 @@ class Recorder(Observer):
         self.events: list[tuple[Event, dict[str, Enrollment]]] = []
         self._journeys = journeys
         self._zone = zone
+        self._named = {
+            name: {path: step for step, path in journey.names.items()}
+            for name, journey in journeys.items()
+        }
         self._emitting: list[tuple[str, Mark]] = []
         self._ended: set[tuple[str, str]] = set()
         self._waiting: dict[str, Message] = {}
@@ -102,7 +115,7 @@ class Recorder(Observer):
         if until is not None:  # the core's word for it is UTC
             shown = f"until {moment(until, self._zone)}"
             why = f"for {run.waiting_for}, {shown} at most" if run.waiting_for else shown
-        self._line(at, name, path, mark.verdict, why)
+        self._line(at, name, _in_yaml(self._journeys[name], path), mark.verdict, why)
         if mark.verdict in ("enters", "arrives"):
             self._see(at, "enter", name, {"enter": name, "key": run.key})
         elif mark.verdict == "waits":
@@ -153,10 +166,18 @@ class Recorder(Observer):
         self._see(at, "exit", name, said)
 
     def _line(self, at: datetime, journey: str, path: str, verdict: str, why: str) -> None:
-        self.timeline.append(Line(at, journey, path, verdict, why))
+        name = self._named[journey].get(path)
+        shown = f"{path} ({name})" if name else path
+        self.timeline.append(Line(at, journey, shown, verdict, why))
 
     def _see(self, at: datetime, kind: Kind, journey: str, fields: dict[str, Any]) -> None:
         self.seen.append(Seen(at, kind, journey, fields))
+
+
+def _in_yaml(journey: Journey, path: str) -> str:
+    """The path as it stands in the YAML: of an arm the core tells only the number."""
+    parent, _, number = path.rpartition("/")
+    return f"{parent}/branch/{number}" if isinstance(journey.steps.get(parent), Branch) else path
 
 
 def _changed(step: AnyStep | None, names: list[str], traits: Mapping[str, Any]) -> dict[str, Any]:

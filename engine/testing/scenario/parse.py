@@ -127,6 +127,7 @@ class _Reader:
             report,
             fields.get("expect"),
             first,
+            self._running(journeys),
             lambda node, before: self._time(node, zone, first, before),
         )
         counted = {key: told.pop(key) for key in _COUNTED if key in told}
@@ -174,10 +175,13 @@ class _Reader:
         node = self._fields.get(key)
         return {} if node is None else _mapping(self._report, node, what)
 
+    def _running(self, names: tuple[str, ...]) -> list[Journey]:
+        return [j for name, j in self._journeys.items() if not names or name in names]
+
     def _arms(self, names: tuple[str, ...]) -> dict[str, str]:
         """The arms that splits take: each must be there, in a journey that runs."""
         node = self._fields.get("arms")
-        chosen = [j for name, j in self._journeys.items() if not names or name in names]
+        chosen = self._running(names)
         arms: dict[str, str] = {}
         for entry in node.entries if isinstance(node, Written) else ():
             place = entry.key.text

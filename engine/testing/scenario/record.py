@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 
 from engine.core.book import step_conditions
 from engine.core.conditions import names_used
+from engine.core.emitted import ours
 from engine.core.ids import percentile
 from engine.core.profiles import ORDER, consents_of, money
 from engine.model.enrollment import Enrollment
 from engine.model.event import Event
-from engine.model.journey import Journey, Split
+from engine.model.journey import CALENDAR_REACHED, Emit, Journey, Split
 from engine.model.message import Message
 from engine.model.profile import Consent, Profile
 from engine.testing.scenario.neutral import Neutral
@@ -39,7 +40,8 @@ def scenario_text(
     """The YAML of a scenario that tells this shopper's story, ready for ``winback test``.
 
     ``profile``, ``consents``  as they are now; what the events teach is left to the events.
-    ``events``    all of the shopper's, in any order.
+    ``events``    all of the shopper's, in any order; those that the journeys themselves bring
+                  about, by calendar or an emit step, are left to them.
     ``messages``  with their status; those still due are left out.
     ``runs``      only their journeys will run.
     ``until``     when it was recorded: the scenario's clock stops there.
@@ -51,11 +53,15 @@ def scenario_text(
     of events (IP, browser) is left out. Only text that a condition compares is kept.
     """
     journeys = list(journeys)
-    events = sorted(events, key=lambda event: event.order_key)
+    names = sorted({run.journey for run in runs})
+    own = {j.name: j for j in journeys if j.name in names}
+    events = sorted(
+        (event for event in events if not _comes_by_itself(event, own)),
+        key=lambda event: event.order_key,
+    )
     neutral = Neutral(_compared(journeys))
     zone = ZoneInfo(str(profile.traits.get("timezone") or timezone))
     lines = [f"- scenario: {text(title)}"]
-    names = sorted({run.journey for run in runs})
     if names:
         lines.append(f"  journey: {names[0] if len(names) == 1 else flow(names)}")
     lines.append(f"  timezone: {zone.key}")
@@ -87,6 +93,16 @@ def _compared(journeys: Iterable[Journey]) -> frozenset[str]:
         conditions += [journey.trigger.condition, journey.trigger.key]
         found |= {name for each in conditions if each for _, name in names_used(each)}
     return frozenset(found - {""})
+
+
+def _comes_by_itself(event: Event, journeys: Mapping[str, Journey]) -> bool:
+    """Whether the scenario's journeys will bring this event about: a calendar, an emit step."""
+    if not ours(event.context):
+        return False
+    if event.name == CALENDAR_REACHED:
+        return event.properties.get("journey") in journeys
+    steps = (step for journey in journeys.values() for step in journey.steps.values())
+    return any(isinstance(step, Emit) and step.event == event.name for step in steps)
 
 
 def _profile(
@@ -149,7 +165,9 @@ def _outcome(
 ) -> Iterable[tuple[datetime, Mapping[str, str]]]:
     for message in messages:
         whose = {"journey": message.journey} if several else {}
-        if message.status in _LEFT:
+        if message.status in _LEFT and message.channel == "webhook":
+            yield message.due_at, {"webhook": message.template, **whose}
+        elif message.status in _LEFT:
             what = {"send": message.channel, "template": message.template, **whose}
             yield message.due_at, what
         elif message.status == "skipped":
