@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.core.decision import Outcome
 from engine.core.gate import Verdict
@@ -231,6 +233,31 @@ def test_consents_and_counts_from_before_the_events_stand_in_the_profile() -> No
         "profile: {email: shopper1@example.org, locale: hi, orders: 2, "
         "lifetime_value: {USD: 100.50, EUR: 3}, consent: {email: true, sms: {offers: false}}}"
     ) in text
+
+
+AGAIN = VIEWED.replace("key: event.product_id", "key: event.product_id, again: after 1 day")
+DOINGS: list[tuple[str, dict[str, Any]]] = [
+    ("Product Viewed", {"product_id": "p1", "price": 40}),
+    ("Product Viewed", {"product_id": "p2", "price": 30}),
+    ("Product Viewed", {"product_id": "p3", "price": 3}),
+    ("Email Clicked", {}),
+    ("Order Completed", {"products": [{"product_id": "p1"}], "revenue": 40, "currency": "USD"}),
+    ("Consent Given", {"channel": "sms"}),
+    ("Consent Withdrawn", {"channel": "email", "topic": "offers"}),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 600), st.sampled_from(DOINGS)), max_size=12))
+def test_whatever_a_shopper_does_the_scenario_of_it_passes(
+    doings: list[tuple[int, tuple[str, dict[str, Any]]]],
+) -> None:
+    done = sorted(doings, key=lambda doing: doing[0])
+    events = [
+        msgspec.structs.replace(event(name, quarter / 4, **said), id=f"{number:03}")
+        for number, (quarter, (name, said)) in enumerate(done)
+    ]
+    run_again(*lived(identify(), *events, by=AGAIN))
 
 
 def test_the_same_value_becomes_the_same_and_keeps_its_kind() -> None:
