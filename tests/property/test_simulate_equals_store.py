@@ -206,7 +206,7 @@ def event(number: int, drawn: tuple[int, tuple[str, ...], str, str, int]) -> Eve
             "currency": "USD",
         }
     elif name == "Identify":
-        properties = {"birthday": f"19{money % 100:02}-03-{1 + money % 28:02}"}
+        properties = {"birthday": f"{1927 + money % 100}-03-{1 + money % 28:02}"}
         if product == "q":
             properties["timezone"] = "America/New_York"
     kind = "identify" if name == "Identify" else "track"
