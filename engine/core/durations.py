@@ -9,14 +9,14 @@ from difflib import get_close_matches
 #: Longer than any journey; keeps date arithmetic far from the end of the calendar.
 LONGEST = timedelta(days=3660)
 
-_UNITS = {
+UNITS = {
     "second": timedelta(seconds=1),
     "minute": timedelta(minutes=1),
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
     "week": timedelta(weeks=1),
 }
-_LETTERS = {name[0]: name for name in _UNITS}
+_LETTERS = {name[0]: name for name in UNITS}
 _INSTEAD = {"month": "30 days", "year": "365 days", "quarter": "90 days"}
 _PART = re.compile(r"\s*([0-9]{1,9})\s*([^\W\d_]+)\s*")
 _EXAMPLE = "write for example '2 hours', '30 days' or '1 day 12 hours'"
@@ -51,9 +51,9 @@ def parse_duration(text: str, *, short: bool = False) -> timedelta:
 
 def _unit(word: str, text: str) -> timedelta:
     name = word.lower().removesuffix("s")
-    if name in _UNITS:
-        return _UNITS[name]
-    near = get_close_matches(name, (*_UNITS, *_INSTEAD), n=1, cutoff=0.7)
+    if name in UNITS:
+        return UNITS[name]
+    near = get_close_matches(name, (*UNITS, *_INSTEAD), n=1, cutoff=0.7)
     if near and near[0] in _INSTEAD:
         raise DurationError(
             f"'{text}': a {near[0]} has no fixed length", f"say '{_INSTEAD[near[0]]}' instead"
@@ -67,7 +67,7 @@ def show_duration(duration: timedelta) -> str:
     """The duration in words, largest units first: ``1 day 12 hours``."""
     left, words = duration, []
     for name in ("day", "hour", "minute", "second"):
-        count, left = divmod(left, _UNITS[name])
+        count, left = divmod(left, UNITS[name])
         if count:
             words.append(f"{count} {name}{'' if count == 1 else 's'}")
     return " ".join(words) or "0 seconds"

@@ -87,7 +87,7 @@ NAMES = (
 
 #: What counts as money or as a yes of the shopper, or is Winback's own: a journey that made one
 #: up would falsify what was sold, agreed to or delivered.
-_OTHERS_ONLY = frozenset(
+OTHERS_ONLY = frozenset(
     {
         *("Identify", "Page", "Screen", "Group", "Alias", "Consent Given", "Calendar Reached"),
         *("Order Completed", "Order Updated", "Order Refunded", "Order Cancelled"),
@@ -98,4 +98,4 @@ _OTHERS_ONLY = frozenset(
 
 def may_be_emitted(name: str) -> bool:
     """Whether an ``emit`` step may make an event of this name."""
-    return name not in _OTHERS_ONLY
+    return name not in OTHERS_ONLY

@@ -21,10 +21,14 @@ from engine.model.diagnostic import Diagnostic
 from engine.model.journey import Change, Journey, Stop
 from engine.model.policy import Policy
 
-_KEYS = (
+#: What a journey says, what it must say, and what a stop says.
+KEYS = (
     *("journey", "title", "owner", "priority", "starts", "ends", "timezone", "on change"),
     *("trigger", "stop", "holdout", "steps"),
 )
+REQUIRED = ("journey", "trigger", "steps")
+STOP = ("event", "if", "goal")
+CHANGES = ("finish", "move", "leave")
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _PRIORITY = re.compile(r"[+-]?[0-9]{1,4}")
 
@@ -90,7 +94,7 @@ def _compile(
         message = f"a journey is a mapping of keys, not {kind_of(tree)}"
         report.add("J002", tree.place, message, "start with 'journey: ' and its name")
         return None
-    fields = Fields(report, tree, "a journey", _KEYS, ("journey", "trigger", "steps"))
+    fields = Fields(report, tree, "a journey", KEYS, REQUIRED)
     name = _name(report, fields, expected)
     title = fields.text("title")
     begin = fields.get("trigger")
@@ -157,7 +161,7 @@ def _priority(fields: Fields) -> int:
 
 
 def _change(fields: Fields) -> Change:
-    match fields.choice("on change", ("finish", "move", "leave")):
+    match fields.choice("on change", CHANGES):
         case "move":
             return Change("move")
         case "leave":
@@ -185,7 +189,7 @@ def _stops(context: Context, node: Tree | None) -> tuple[Stop, ...]:
     stops = []
     for index, item in enumerate(items):
         path = f"stop/{index}"
-        fields = Fields(context.report, item, "a stop", ("event", "if", "goal"), ("event",))
+        fields = Fields(context.report, item, "a stop", STOP, ("event",))
         event = context.event(fields, path)
         condition = context.condition(fields.get("if"), f"{path}/if")
         goal = fields.boolean("goal")

@@ -23,13 +23,17 @@ from engine.language.tree import Entry, Mapping, Scalar, Tree, short
 from engine.model.diagnostic import Diagnostic
 from engine.model.policy import Cap, Policy, QuietHours, Shop, Topic
 
-_PROVIDERS = {"email": ("file", "smtp", "sendgrid"), "sms": ("file", "twilio")}
+KEYS = ("shop", "topics", "quiet hours", "caps", "providers", "ads consent", "blast radius")
+TOPIC = ("title", "consent")
+CAP = ("messages", "within", "channel")
+CONSENTS = ("opt-in", "opt-out", "none")
+PROVIDERS = {"email": ("file", "smtp", "sendgrid"), "sms": ("file", "twilio")}
 _DEFAULT_PROVIDERS = {"email": "file", "sms": "file"}
 _HOURS = re.compile(r"([0-9]{1,2}):([0-9]{2}) ?[-–] ?([0-9]{1,2}):([0-9]{2})")
 _NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 
 #: Keys of ``shop``: the field of Shop, what it must look like, and how to say so.
-_SHOP: dict[str, tuple[str, str, str]] = {
+SHOP: dict[str, tuple[str, str, str]] = {
     "name": ("name", r"(?s).+", ""),
     "url": ("url", r"https?://[^\s/]+(?:/\S*)?", "write it with https://"),
     "timezone": ("timezone", r".+", ""),
@@ -71,8 +75,7 @@ def load_policy(source: Path | str | bytes) -> tuple[Policy, list[Diagnostic]]:
 
 
 def _read(report: Report, tree: Tree) -> Policy:
-    known = ("shop", "topics", "quiet hours", "caps", "providers", "ads consent", "blast radius")
-    fields = Fields(report, tree, "the shop's rules", known)
+    fields = Fields(report, tree, "the shop's rules", KEYS)
     return Policy(
         shop=_shop(report, fields.get("shop")),
         topics=_topics(report, fields.get("topics")),
@@ -104,9 +107,9 @@ def _ads_consent(fields: Fields) -> Literal["opt-in", "opt-out"]:
 def _shop(report: Report, node: Tree | None) -> Shop:
     if node is None:
         return Shop()
-    fields = Fields(report, node, "the shop", tuple(_SHOP))
+    fields = Fields(report, node, "the shop", tuple(SHOP))
     values: dict[str, str] = {}
-    for key, (name, pattern, hint) in _SHOP.items():
+    for key, (name, pattern, hint) in SHOP.items():
         value, place = fields.text(key), fields.get(key)
         if value is None or place is None:
             continue
@@ -144,14 +147,14 @@ def _topics(report: Report, node: Tree | None) -> dict[str, Topic]:
             hint = "use small letters, digits and '-'"
             report.add("J011", key.place, f"a topic cannot be called '{short(key.text)}'", hint)
             continue
-        fields = Fields(report, value, f"topic '{key.text}'", ("title", "consent"), ("consent",))
+        fields = Fields(report, value, f"topic '{key.text}'", TOPIC, ("consent",))
         title = fields.text("title") or key.text
         topics[key.text] = Topic(key.text, title, _consent(fields))
     return topics
 
 
 def _consent(fields: Fields) -> Literal["opt-in", "opt-out", "none"]:
-    match fields.choice("consent", ("opt-in", "opt-out", "none")):
+    match fields.choice("consent", CONSENTS):
         case "opt-out":
             return "opt-out"
         case "none":
@@ -187,8 +190,7 @@ def _quiet_hours(report: Report, node: Tree | None) -> dict[str, QuietHours]:
 def _caps(report: Report, node: Tree | None) -> tuple[Cap, ...]:
     caps: list[Cap] = []
     for item in read_list(report, node, "'caps'") if node is not None else ():
-        known = ("messages", "within", "channel")
-        fields = Fields(report, item, "a cap", known, ("messages", "within"))
+        fields = Fields(report, item, "a cap", CAP, ("messages", "within"))
         count, within = fields.text("messages"), fields.get("within")
         window = None if within is None else read_duration(report, within)
         channel: str | None = "*"
@@ -214,7 +216,7 @@ def _providers(report: Report, node: Tree | None) -> dict[str, str]:
         channel = _channel(report, key)
         if channel is None:
             continue
-        provider = read_choice(report, value, f"'{channel}'", _PROVIDERS[channel])
+        provider = read_choice(report, value, f"'{channel}'", PROVIDERS[channel])
         if provider is not None:
             providers[channel] = provider
     return providers

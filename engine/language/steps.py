@@ -40,7 +40,10 @@ KINDS: dict[str, tuple[str, ...]] = {
 _OF_A_MESSAGE = frozenset({"send", "template", "topic", "on unknown"})
 _ENDS = ("exit", "jump")
 _STEP_NAME = re.compile(r"[^/\s](?:[^/\n]{0,58}[^/\s])?")
-_REQUIRED = {"send": ("template",)}
+#: What a kind of step needs besides its own key.
+REQUIRED = {"send": ("template",)}
+WAIT_FOR = ("event", "if", "at most")
+SHARE = ("percent", "name", "steps")
 _SHARE = re.compile(r"([0-9]{1,3}) ?%?(?: +(.*)|)", re.DOTALL)
 
 _Result = tuple[AnyStep | None, bool]
@@ -75,7 +78,7 @@ def _compile_step(context: Context, node: Tree, path: str, following: str | None
     kind = _kind(context, node)
     if kind is None:
         return True
-    required = (kind, *_REQUIRED.get(kind, ()))
+    required = (kind, *REQUIRED.get(kind, ()))
     fields = Fields(context.report, node, f"step '{kind}'", (*KINDS[kind], "name"), required)
     _name(context, fields, path)
     step: AnyStep | None
@@ -137,8 +140,7 @@ def _wait_for(context: Context, fields: Fields, path: str, following: str | None
     node = fields.get("wait for")
     if node is None:
         return None, goes_on
-    known = ("event", "if", "at most")
-    what = Fields(context.report, node, "'wait for'", known, ("event", "at most"))
+    what = Fields(context.report, node, "'wait for'", WAIT_FOR, ("event", "at most"))
     event = context.event(what, path)
     condition = context.condition(what.get("if"), f"{path}/wait for/if")
     at_most = read_wait(context.report, what.get("at most"))
@@ -213,9 +215,7 @@ def _shares(report: Report, node: Tree) -> list[_Share]:
         return [_keyed_share(report, node, index) for index in range(len(node.entries))]
     shares = []
     for item in read_list(report, node, "'split'"):
-        arm = Fields(
-            report, item, "an arm of a split", ("percent", "name", "steps"), ("percent", "steps")
-        )
+        arm = Fields(report, item, "an arm of a split", SHARE, ("percent", "steps"))
         percent, name = arm.percent("percent"), arm.text("name")
         shares.append(_Share(item.place, percent, name or "", arm.get("steps")))
     return shares

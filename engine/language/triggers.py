@@ -25,13 +25,15 @@ from engine.model.journey import (
 )
 
 #: The kinds of trigger, and the keys that go with each besides those of all.
-_KINDS: dict[str, tuple[str, ...]] = {
+TRIGGERS: dict[str, tuple[str, ...]] = {
     "event": ("without",),
     "date": ("yearly", "shift", "at"),
     "every": ("at",),
     "segment": ("without",),
 }
 _KEYS = ("event", "without", "if", "key", "again", "date", "yearly", "shift", "every", "at")
+OF_ALL = ("if", "key", "again")
+WITHOUT_KEYS = ("event", "if", "within")
 _AFTER = "after "
 
 #: Where the hidden steps of ``without`` stand: no list of steps is called so.
@@ -75,9 +77,9 @@ def read_trigger(context: Context, node: Tree) -> tuple[Trigger | None, Without 
 
 def _kind(fields: Fields) -> str | None:
     report = fields.report
-    given = [name for name in _KINDS if name in fields]
+    given = [name for name in TRIGGERS if name in fields]
     if not given:
-        if fields.sound and not any(fields.meant(name) for name in _KINDS):
+        if fields.sound and not any(fields.meant(name) for name in TRIGGERS):
             hint = "add 'event: …', or 'date', 'every' or 'segment'"
             report.add("J006", fields.place, "the trigger needs 'event'", hint)
         return None
@@ -85,10 +87,10 @@ def _kind(fields: Fields) -> str | None:
         message = f"'{given[0]}' and '{given[1]}' are two triggers"
         report.add("J023", fields.key_place(given[1]), message, "a journey has one: make two")
         return None
-    allowed = (*_KINDS[given[0]], given[0], "if", "key", "again")
+    allowed = (*TRIGGERS[given[0]], given[0], *OF_ALL)
     for name in _KEYS:
         if name in fields and name not in allowed:
-            homes = " or ".join(f"'{kind}'" for kind, keys in _KINDS.items() if name in keys)
+            homes = " or ".join(f"'{kind}'" for kind, keys in TRIGGERS.items() if name in keys)
             message = f"'{name}' means nothing beside '{given[0]}'"
             report.add("J005", fields.key_place(name), message, f"it goes with {homes}")
     return given[0]
@@ -149,8 +151,7 @@ def _segment(context: Context, fields: Fields) -> tuple[str | None, Condition | 
 def _without(context: Context, node: Tree | None) -> Without | None:
     if node is None:
         return None
-    known = ("event", "if", "within")
-    fields = Fields(context.report, node, "'without'", known, ("event", "within"))
+    fields = Fields(context.report, node, "'without'", WITHOUT_KEYS, ("event", "within"))
     event = context.event(fields, WITHOUT)
     condition = context.condition(fields.get("if"), f"{WITHOUT}/if")
     within = read_wait(context.report, fields.get("within"))

@@ -24,7 +24,7 @@ from engine.model.journey import AnyStep, Condition, Wait, WaitUntil
 _DATES = "write '18:00', profile.subscription_ends or '2026-11-27'"
 #: A moment without an offset, which is meant by the shopper's own clock.
 _LOCAL = re.compile(r"([0-9-]{10})[T ]([0-9]{2}:[0-9]{2})")
-_UNTIL = ("until", "on", "at", "shift")
+UNTIL = ("until", "on", "at", "shift")
 
 
 def read_wait(report: Report, node: Tree | None) -> timedelta | None:
@@ -50,7 +50,7 @@ def _wait_until(
     context: Context, node: Mapping, path: str, following: str | None
 ) -> AnyStep | None:
     report = context.report
-    fields = Fields(report, node, "'wait'", _UNTIL, ("until",))
+    fields = Fields(report, node, "'wait'", UNTIL, ("until",))
     until = fields.get("until")
     at, on, shift = fields.get("at"), fields.get("on"), fields.get("shift")
     clock = None if at is None else read_time(report, at, "'at'")

@@ -1,0 +1,194 @@
+"""JSON Schema (2020-12) of journeys and of the shop's rules, so that editors complete and check
+them as they are typed.
+
+Made from the tables that the loader reads by. What the loader takes without an error, the schema
+takes; what only the loader can see (conditions, what another file says, sums) it leaves to lint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from engine.language.context import CHANNELS
+from engine.language.journeys import CHANGES, KEYS, REQUIRED, STOP
+from engine.language.policy import (
+    CAP,
+    CONSENTS,
+    PROVIDERS,
+    SHOP,
+    TOPIC,
+)
+from engine.language.policy import KEYS as RULES
+from engine.language.schema_forms import (
+    FORMS,
+    Schema,
+    choice,
+    listing,
+    mapping,
+    one_of,
+    ref,
+    say,
+    text,
+)
+from engine.language.schema_steps import step_forms
+from engine.language.triggers import OF_ALL, TRIGGERS, WITHOUT_KEYS
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_NAME = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
+_HOURS = r"^\s*(?:[01]?[0-9]|2[0-3]):[0-5][0-9] ?[-–] ?(?:[01]?[0-9]|2[0-3]):[0-5][0-9]\s*$"
+_COUNT = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": 999_999_999},
+        {"type": "string", "pattern": "^[0-9]{1,9}$"},
+    ]
+}
+_PRIORITY = {
+    "anyOf": [
+        {"type": "integer", "minimum": -9999, "maximum": 9999},
+        {"type": "string", "pattern": "^[+-]?[0-9]{1,4}$"},
+    ]
+}
+
+
+def _shop(pattern: str) -> Schema:
+    """Python's patterns are for the whole text, and a dot that takes line breaks is foreign."""
+    return ref("text") if pattern.startswith("(?s)") else text(f"^(?:{pattern})$")
+
+
+_TRIGGER: dict[str, Schema] = {
+    "event": say(ref("event"), "The event that starts a run."),
+    "date": say(ref("data-date"), "A date in the data that starts a run: profile.birthday."),
+    "every": say(ref("schedule"), "Start a run every day, month or weekday."),
+    "segment": say(
+        one_of(("entered", "left"), {"entered": ref("text"), "left": ref("text")}),
+        "Start a run when the shopper enters or leaves a segment.",
+    ),
+    "without": say(
+        mapping(
+            WITHOUT_KEYS,
+            {
+                "event": say(ref("event"), "The event that must not come."),
+                "if": ref("condition"),
+                "within": say(ref("duration"), "How long it must not come."),
+            },
+            ("event", "within"),
+        ),
+        "Only if this does not follow: {event: Order Completed, within: 2 hours}.",
+    ),
+    "yearly": say(ref("boolean"), "Every year on this day, not only once."),
+    "shift": say(ref("shift"), "So much before (-3 days) or after the date."),
+    "at": say(ref("time"), "At what time of the day; 09:00 if left out."),
+    "if": say(ref("condition"), "Start only if this holds."),
+    "key": say(ref("condition"), "One run for each shopper and this: event.product_id."),
+    "again": say(ref("again"), "When a shopper may start again: never, always, after 30 days."),
+}
+_STOP = mapping(
+    STOP,
+    {
+        "event": say(ref("event"), "The event that ends the run wherever it stands."),
+        "if": ref("condition"),
+        "goal": say(ref("boolean"), "Whether this is what the journey wants: a success."),
+    },
+    ("event",),
+)
+_JOURNEY: dict[str, Schema] = {
+    "journey": say(text(_NAME), "The name of the journey, which is that of its file."),
+    "title": say(ref("text"), "What it is for, in words."),
+    "owner": say(ref("text"), "Who to ask."),
+    "priority": say(_PRIORITY, "Of two messages for the last slot of a cap the higher goes."),
+    "starts": say(ref("moment"), "No run begins before this day."),
+    "ends": say(ref("moment"), "No run begins from this day on."),
+    "timezone": say(ref("text"), "For its dates and schedule: Asia/Kolkata. Else the shop's."),
+    "on change": say(choice(CHANGES), "What becomes of those in flight when it is edited."),
+    "trigger": say(
+        {
+            "anyOf": [
+                mapping(
+                    (kind, *keys, *OF_ALL),
+                    {key: _TRIGGER[key] for key in (kind, *keys, *OF_ALL)},
+                    (kind,),
+                )
+                for kind, keys in TRIGGERS.items()
+            ]
+        },
+        "What starts a run.",
+    ),
+    "stop": say({"anyOf": [_STOP, listing(_STOP)]}, "What ends a run wherever it stands."),
+    "holdout": say(ref("percent"), "The share of shoppers who get nothing, to compare with."),
+    "steps": say({**ref("steps"), "minItems": 1}, "What happens, one after the other."),
+}
+_RULES: dict[str, Schema] = {
+    "shop": say(
+        mapping(tuple(SHOP), {key: _shop(pattern) for key, (_, pattern, _) in SHOP.items()}),
+        "Who writes, and where the shop is.",
+    ),
+    "topics": say(
+        {
+            "type": "object",
+            "propertyNames": {"pattern": r"^[a-z0-9]+(?:[-_][a-z0-9]+)*$"},
+            "additionalProperties": mapping(
+                TOPIC,
+                {
+                    "title": say(ref("text"), "What the shopper reads."),
+                    "consent": say(choice(CONSENTS), "The permission it needs."),
+                },
+                ("consent",),
+            ),
+        },
+        "What you write about, and the permission it needs.",
+    ),
+    "quiet hours": say(
+        mapping(CHANNELS, {name: {"type": "string", "pattern": _HOURS} for name in CHANNELS}),
+        "When a channel stays silent, by the shopper's clock: {sms: 21:00-10:00}.",
+    ),
+    "caps": say(
+        listing(
+            mapping(
+                CAP,
+                {
+                    "messages": say(_COUNT, "How many messages at most."),
+                    "within": say(ref("duration"), "In how long a time."),
+                    "channel": say(choice((*CHANNELS, "*")), "Of which channel; else of all."),
+                },
+                ("messages", "within"),
+            )
+        ),
+        "How much one shopper gets at most, over all journeys together.",
+    ),
+    "providers": say(
+        mapping(tuple(PROVIDERS), {name: choice(known) for name, known in PROVIDERS.items()}),
+        "Who carries the messages.",
+    ),
+    "ads consent": say(choice(("opt-in", "opt-out")), "Who may be put on ad audiences."),
+    "blast radius": say(_COUNT, "How many messages more a change may send on its first day."),
+}
+
+
+def journey_schema() -> Schema:
+    """What ``journeys/*.yaml`` must look like."""
+    return {
+        "$schema": _DIALECT,
+        "title": "A journey of Winback",
+        **mapping(KEYS, _JOURNEY, REQUIRED),
+        "$defs": {**FORMS, **step_forms()},
+    }
+
+
+def rules_schema() -> Schema:
+    """What ``config/winback.yaml`` must look like."""
+    return {
+        "$schema": _DIALECT,
+        "title": "The shop's rules of Winback",
+        **mapping(RULES, _RULES),
+        "$defs": {name: FORMS[name] for name in ("text", "duration")},
+    }
+
+
+#: The schemas by what they are of.
+SCHEMAS: dict[str, Callable[[], Schema]] = {"journeys": journey_schema, "rules": rules_schema}
+
+
+def schema_text(name: str) -> str:
+    """The schema of ``journeys`` or ``rules`` as the file that is published."""
+    return json.dumps(SCHEMAS[name](), indent=2, ensure_ascii=False) + "\n"
