@@ -179,7 +179,7 @@ def test_and_none_that_it_refuses(step: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_step_offers_the_keys_of_the_loader(kind: str) -> None:
     """What lint says it knows is what an editor offers."""
-    _, found = load_journey(f"{HEAD}  - {{{kind}: x, zzzzz: 1, template: x}}\n")
+    _, found = load_journey(f"{HEAD}  - {{{kind}: x, zzzzz: 1}}\n")
     said = next(each.hint for each in found if each.code == "J005" and "zzzzz" in each.message)
     schema = journey_schema()["$defs"][f"step-{kind.replace(' ', '-')}"]
     assert said == f"step '{kind}' knows {', '.join(schema['properties'])}"
