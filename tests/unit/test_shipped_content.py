@@ -350,28 +350,9 @@ def test_sms_says_who_writes_and_how_to_leave(step: Send, locale: str) -> None:
         assert step.offer["coupon"] in body and "10%" in body
 
 
-def readme_blocks(folder: str) -> list[Any]:
-    text = (ROOT / folder / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    return [pytest.param(block, id=f"{folder}-{n}") for n, block in enumerate(blocks)]
+CONFIG = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("block", readme_blocks("journeys"))
-def test_what_the_journeys_readme_shows_can_be_copied(block: str, tmp_path: Path) -> None:
-    """A whole journey, or steps to put into one."""
-    if not block.startswith("journey:"):
-        steps = "".join(f"  {line}\n" if line else "\n" for line in block.splitlines())
-        block = (
-            "journey: example\ntrigger: {event: Product Viewed}\n"
-            f"stop: {{event: Order Completed}}\nsteps:\n{steps}"
-        )
-    name = block.split(":", 2)[1].split()[0]
-    (tmp_path / f"{name}.yaml").write_text(block, encoding="utf-8")
-    found = load_journeys(tmp_path, policy=shipped()[0], templates=TEMPLATES)
-    assert [str(finding) for finding in found.diagnostics] == []
-    assert list(found.journeys) == [name]
-
-
-@pytest.mark.parametrize("block", readme_blocks("config"))
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", CONFIG, re.DOTALL))
 def test_what_the_config_readme_shows_can_be_copied(block: str) -> None:
     assert load_policy(block)[1] == []
