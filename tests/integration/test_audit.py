@@ -1,0 +1,650 @@
+"""The audit on a real PostgreSQL: silent on a healthy pipeline, loud on every broken promise.
+
+A fault is made in the rows, as a bug would leave them, after the real pipeline has run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from engine.cli.main import group
+from engine.core.book import open_book
+from engine.language import load_journey
+from engine.model.event import Event
+from engine.model.policy import Cap, Policy, QuietHours, Topic
+from engine.runtime.audit import AuditReport, audit
+from engine.store.database import Database
+from tests.integration.runtime_kit import (
+    TOPICS,
+    Pipeline,
+    emptied,
+    module_database,
+    pipelines,
+    refuses,
+    silent,
+)
+from tests.unit.core.build import (
+    ORDER,
+    T0,
+    at,
+    audience,
+    event,
+    journey,
+    order,
+    send,
+    stop,
+    view,
+    wait,
+)
+
+LEFT = journey(
+    wait(hours=2),
+    send(template="left"),
+    key="event.product_id",
+    stops=[stop(ORDER, "key in event.product_ids", goal=True, path="stop/0")],
+    name="left-behind",
+)
+Make = Callable[..., Pipeline]
+
+
+@pytest.fixture(scope="module")
+def database(postgres_url: str, _template: str) -> Iterator[Database]:
+    with module_database(postgres_url, _template) as database:
+        yield database
+
+
+@pytest.fixture
+def make(database: Database) -> Iterator[Make]:
+    with pipelines(database) as make:
+        yield lambda *journeys, **more: make(*(journeys or (LEFT,)), **more)
+
+
+@pytest.fixture
+def broken(database: Database) -> Iterator[Make]:
+    """Makes pipelines whose tables are then broken on purpose, so nobody checks them."""
+    made: list[Pipeline] = []
+    emptied(database)
+
+    def make(*journeys: Any, **more: Any) -> Pipeline:
+        made.append(Pipeline(database, journeys or (LEFT,), **more))
+        return made[-1]
+
+    yield make
+    for pipeline in made:
+        pipeline.close()
+
+
+def known(who: str = "user:1", **more: Any) -> Event:
+    return event(
+        "Identify",
+        at(days=-1),
+        who=(who, f"email:{who[5:]}@example.org"),
+        kind="identify",
+        email=f"{who[5:]}@example.org",
+        **more,
+    )
+
+
+def judged(shop: Pipeline, policy: Policy | None = None, **more: Any) -> AuditReport:
+    return audit(shop.database, open_book(shop.journeys), policy or shop.policy, **more)
+
+
+def mailed(make: Make, *journeys: Any, **more: Any) -> Pipeline:
+    """A shopper viewed a product, and got the mail about it two hours later."""
+    shop = make(*journeys, **more)
+    shop.drain(known(), view(product="p1"))
+    shop.at(at(hours=2)).wake()
+    assert shop.deliver().sent == 1
+    return shop
+
+
+def found(report: AuditReport) -> dict[str, list[str]]:
+    """promise -> what was found to break it"""
+    kinds: dict[str, list[str]] = {}
+    for finding in report.findings:
+        kinds.setdefault(finding.promise, []).append(finding.words)
+    assert {p: n for p, n in report.promises.items() if n}.keys() == kinds.keys()
+    return kinds
+
+
+# Healthy
+
+
+def test_a_healthy_pipeline_has_nothing_to_find(make: Make) -> None:
+    shop = make()
+    shop.drain(known(), known("user:2"), view(product="p1"), view(product="p1", who=("user:2",)))
+    shop.drain(view(id="same"), view(id="same"))
+    shop.drain(order(at(hours=1), "p1", who=("user:2",)))
+    shop.at(at(hours=2)).wake()
+    shop.deliver()
+    shop.drain(order(at(hours=3), "p1"))
+    steps: list[str] = []
+    report = judged(shop, progress=steps.append)
+    assert report.ok
+    assert not found(report)
+    assert report.facts["accepted"] == 8
+    assert (report.facts["worked"], report.facts["duplicates"]) == (7, 1)
+    assert (report.facts["sent"], report.facts["stopped"]) == (1, 1)
+    assert (report.known_late, report.unknown, report.unjudged) == (0, 0, 0)
+    assert len(steps) > 15
+
+
+def test_an_empty_database_is_healthy(make: Make) -> None:
+    report = judged(make())
+    assert report.ok
+    assert set(report.promises) == {"P1", "P2", "P3", "P4", "P5", "P6"}
+
+
+def test_what_is_left_to_do_is_no_violation(make: Make) -> None:
+    shop = make().accept(known(), view())
+    report = judged(shop)
+    assert report.ok
+    assert report.facts["inbox"] == 2
+    shop.drain()
+    shop.at(at(hours=2)).wake()
+    assert judged(shop).facts["due"] == 1
+
+
+def test_a_provider_that_refuses_or_stays_silent_breaks_no_promise(make: Make) -> None:
+    shop = make()
+    shop.email.answer = silent
+    shop.drain(known(), view())
+    shop.at(at(hours=2)).wake()
+    shop.deliver()
+    report = judged(shop)
+    assert report.ok
+    assert report.unknown == 1
+    shop.email.answer = refuses
+    shop.drain(known("user:2"), view(at(hours=2), who=("user:2",)))
+    shop.at(at(hours=4)).wake()
+    shop.deliver()
+    assert judged(shop).ok
+
+
+# P1 and P2
+
+
+def test_an_accepted_event_that_is_gone_is_lost(broken: Make) -> None:
+    shop = broken().accept(known(), view())
+    shop.run_sql("delete from inbox where name = 'Product Viewed'")
+    report = judged(shop)
+    assert found(report) == {"P1": ["events accepted, yet neither waiting nor taken"]}
+    assert report.lost_events == 1
+    assert not report.ok
+
+
+def test_an_event_taken_and_not_worked_is_lost(broken: Make) -> None:
+    shop = broken()
+    shop.drain(known(), order(T0, "p1"))
+    shop.run_sql("delete from event where name = %s", ORDER)
+    report = judged(shop)
+    assert report.lost_events == 1
+    assert report.promises["P1"] == 1
+    # ... and the profile that counted it no longer agrees with its history.
+    assert "profiles whose orders are not the orders in their history" in found(report)["P2"]
+
+
+def test_events_that_came_from_nowhere_are_found(broken: Make) -> None:
+    shop = broken().accept(known())
+    shop.run_sql("update ledger set n = 0")
+    assert found(judged(shop)) == {"P1": ["events that nobody counted when they were accepted"]}
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (
+            "drop index event_id; insert into event select * from event where name like 'Order%%'",
+            "events counted more than once",
+        ),
+        ("update profile set orders = orders + 1", "orders are not the orders in their history"),
+        (
+            "insert into enrollment select profile_id, gen_random_uuid(), journey, version, 'p9',"
+            " bucket, event_id, entered_at, 'finished' from enrollment",
+            "began more than one run",
+        ),
+        ("update identity set profile_id = 77", "rows of profiles that do not exist"),
+        (
+            "insert into message (profile_id, id, enrollment_id, journey, version, step, channel,"
+            " template, topic, event_id, created_at, due_at, status) select profile_id,"
+            " gen_random_uuid(), enrollment_id, journey, version, step, channel, template, topic,"
+            " event_id, created_at, due_at, 'skipped' from message",
+            "no visit of their step accounts for",
+        ),
+    ],
+)
+def test_what_is_counted_twice_is_found(broken: Make, fault: str, words: str) -> None:
+    shop = mailed(broken)
+    shop.drain(order(at(hours=3), "p1"))
+    for statement in fault.split("; "):
+        shop.run_sql(statement)
+    assert any(words in kind for kind in found(judged(shop))["P2"])
+    if "drop index" in fault:
+        shop.run_sql("truncate event")
+        shop.run_sql("create unique index event_id on event (id)")
+
+
+# P3
+
+
+def at_the_wrong_time(shop: Pipeline) -> None:
+    """Let the gate of every message have seen all that is accepted by now, as if the claim had
+    come after."""
+    shop.run_sql("update message set gate_snapshot = pg_current_snapshot(), claimed_at = %s",
+                 at(hours=5))  # fmt: skip
+
+
+def test_a_mail_sent_after_its_stop_was_accepted_is_found(broken: Make) -> None:
+    shop = mailed(broken)
+    shop.drain(order(at(hours=3), "p1", id="the-order"))
+    assert judged(shop).ok  # it came after the claim
+    at_the_wrong_time(shop)
+    report = judged(shop)
+    assert found(report) == {"P3": ["messages sent after their stop was accepted"]}
+    assert report.sent_after_stop == 1
+    (finding,) = report.findings
+    assert finding.examples[0].endswith("after event the-order")
+
+
+def test_an_order_of_something_else_is_judged_by_the_condition(broken: Make) -> None:
+    shop = mailed(broken)
+    shop.drain(order(at(hours=1), "p2"), order(at(hours=3), "p3"))
+    at_the_wrong_time(shop)
+    assert judged(shop).ok
+
+
+def test_an_order_before_the_run_is_no_stop(broken: Make) -> None:
+    shop = broken()
+    shop.drain(known(), order(at(hours=-1), "p1"), view(product="p1"))
+    shop.at(at(hours=2)).wake()
+    shop.deliver()
+    at_the_wrong_time(shop)
+    assert judged(shop).ok
+
+
+def test_an_order_known_late_is_counted_apart(make: Make) -> None:
+    """It was placed before the mail went, and reached us after."""
+    shop = mailed(make)
+    shop.drain(order(at(hours=1), "p1", received=at(hours=3)))
+    report = judged(shop)
+    assert report.ok
+    assert report.known_late == 1
+    assert report.sent_after_stop == 0
+
+
+def test_an_order_of_a_profile_not_yet_known_to_be_theirs_is_known_late(broken: Make) -> None:
+    """Two devices, one shopper, and the sign-in that says so comes after the mail."""
+    shop = broken()
+    shop.drain(known("user:1"), view(product="p1", who=("user:1",)))
+    shop.drain(order(at(hours=1), "p1", who=("anonymous:phone",)))
+    shop.at(at(hours=2)).wake()
+    assert shop.deliver().sent == 1
+    shop.drain(
+        event("Identify", at(hours=3), who=("user:1", "anonymous:phone"), kind="identify"),
+    )
+    assert shop.one("select count(distinct profile_id) from event") == 1
+    report = judged(shop)
+    assert report.ok, report.findings
+    assert report.known_late == 1
+    at_the_wrong_time(shop)  # now the gate could see the sign-in as well
+    assert judged(shop).sent_after_stop == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("update message set status = 'cancelled'", "cancelled and handed over"),
+        (
+            "update message set status = 'due'; update enrollment set status = 'stopped',"
+            " stopped_by = 'none'",
+            "ended runs that still wait to go",
+        ),
+    ],
+)
+def test_messages_of_stopped_runs_that_live_on_are_found(
+    broken: Make, fault: str, words: str
+) -> None:
+    shop = mailed(broken)
+    for statement in fault.split("; "):
+        shop.run_sql(statement)
+    assert any(words in kind for kind in found(judged(shop))["P3"])
+
+
+def test_audience_places_that_a_stop_left_behind_are_found(broken: Make) -> None:
+    advertised = journey(audience("add"), wait(days=9), stops=[stop()])
+    shop = broken(advertised)
+    shop.drain(known(), view())
+    shop.drain(order(at(hours=1), "p1"))
+    assert judged(shop).ok
+    shop.run_sql("update audience_member set wanted = true")
+    assert found(judged(shop)) == {"P3": ["audience places that ended runs still hold"]}
+    shop.run_sql(
+        "update audience_member set wanted = false, listed = true, changed_at = %s, synced_at = %s",
+        at(hours=1),
+        at(hours=2),
+    )
+    words = "shoppers put on an audience after they were to come off it"
+    assert found(judged(shop)) == {"P3": [words]}
+
+
+def test_since_leaves_out_what_went_before(broken: Make) -> None:
+    shop = mailed(broken)
+    shop.drain(order(at(hours=3), "p1"))
+    at_the_wrong_time(shop)
+    assert judged(shop, since=at(hours=5)).sent_after_stop == 1
+    assert judged(shop, since=at(hours=6)).ok
+
+
+# P4
+
+
+def again(shop: Pipeline, outcome: str | None, on_unknown: str = "hold") -> None:
+    """Hand the message over a second time after a first attempt that ended with ``outcome``."""
+    shop.run_sql("update message set attempts = 2, on_unknown = %s", on_unknown)
+    shop.run_sql("update delivery set outcome = %s", outcome)
+    shop.run_sql(
+        "insert into delivery select profile_id, message_id, 2, handed_at, settled_at, 'accepted'"
+        " from delivery"
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "on_unknown", "doubled"),
+    [
+        ("accepted", "hold", 1),
+        ("accepted", "retry", 1),
+        ("unknown", "hold", 1),
+        (None, "retry", 1),
+        ("unknown", "retry", 0),
+        ("refused", "hold", 0),
+    ],
+)
+def test_a_message_handed_over_twice_is_found(
+    broken: Make, outcome: str | None, on_unknown: str, doubled: int
+) -> None:
+    shop = mailed(broken)
+    again(shop, outcome, on_unknown)
+    report = judged(shop)
+    assert report.duplicate_sends == report.promises["P4"] == doubled
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("delete from delivery", "without a record of the attempt"),
+        ("delete from message", "attempts without their message"),
+        ("update message set status = 'due'", "would be sent again"),
+        ("update delivery set outcome = 'refused'", "no provider took"),
+    ],
+)
+def test_attempts_that_do_not_add_up_are_found(broken: Make, fault: str, words: str) -> None:
+    shop = mailed(broken)
+    shop.run_sql(fault)
+    assert any(words in kind for kind in found(judged(shop))["P4"])
+
+
+def test_the_wire_is_measured_in_real_time(broken: Make) -> None:
+    shop = mailed(broken)
+    shop.run_sql("update message set handed_at = claimed_at + interval '1.5 seconds'")
+    assert judged(shop).wire_ms == 1500.0
+    assert judged(shop, speed=60.0).wire_ms == 25.0
+
+
+# P5
+
+
+def consent(granted: bool, when: Any, topic: str = "*", **more: Any) -> Event:
+    name = "Consent Given" if granted else "Consent Withdrawn"
+    return event(name, when, channel="email", topic=topic, **more)
+
+
+OPT_IN = Policy(topics={**TOPICS, "offers": Topic("offers", consent="opt-in")})
+
+
+def test_a_mail_without_a_yes_is_found(make: Make) -> None:
+    shop = mailed(make)  # sent under rules that need no yes
+    assert judged(shop).ok
+    assert found(judged(shop, OPT_IN)) == {"P5": ["messages sent without consent"]}
+
+
+def test_a_mail_after_a_yes_is_fine_whatever_was_decided_later(make: Make) -> None:
+    shop = make(policy=OPT_IN)
+    shop.drain(known(), view())
+    shop.drain(consent(True, at(minutes=5)))
+    shop.at(at(hours=2)).wake()
+    assert shop.deliver().sent == 1
+    # The row of the decision is overwritten each time; the history keeps what the gate knew.
+    shop.drain(consent(True, at(hours=3)))
+    assert judged(shop).ok
+    shop.drain(consent(False, at(hours=4)))
+    assert judged(shop).ok
+
+
+def test_a_mail_after_a_no_is_found_and_a_no_known_late_is_not(broken: Make) -> None:
+    shop = mailed(broken)
+    shop.drain(consent(False, at(hours=1), received=at(hours=3)))
+    assert judged(shop).ok
+    shop.run_sql("update message set gate_snapshot = pg_current_snapshot()")
+    assert found(judged(shop)) == {"P5": ["messages sent without consent"]}
+
+
+def test_the_no_of_a_profile_not_yet_known_to_be_theirs_is_no_violation(make: Make) -> None:
+    shop = make()
+    shop.drain(known(), view())
+    shop.drain(consent(False, at(hours=1), who=("anonymous:phone",)))
+    shop.at(at(hours=2)).wake()
+    assert shop.deliver().sent == 1
+    shop.drain(event("Identify", at(hours=3), who=("user:1", "anonymous:phone"), kind="identify"))
+    assert judged(shop).ok
+
+
+def test_no_policy_no_judgement_but_holdout_is_holdout(broken: Make) -> None:
+    shop = mailed(broken)
+    assert audit(shop.database, open_book(shop.journeys)).ok
+    shop.run_sql("update enrollment set held_out = true")
+    assert found(judged(shop)) == {"P5": ["messages of runs that are held out"]}
+
+
+def test_a_mail_to_a_blocked_address_is_found(broken: Make) -> None:
+    shop = mailed(broken)
+    shop.run_sql(
+        "insert into suppression values ('email:1@example.org', 'email', 'bounced', %s)",
+        at(hours=1),
+    )
+    assert judged(shop).ok  # committed after the claim, whatever time it bears
+    shop.run_sql("update message set gate_snapshot = pg_current_snapshot()")
+    assert found(judged(shop)) == {"P5": ["messages sent to a blocked address"]}
+    shop.run_sql("update suppression set channel = 'sms'")
+    assert judged(shop).ok
+
+
+def test_mails_beyond_a_cap_are_found(make: Make) -> None:
+    shop = make()
+    shop.drain(known())
+    for hour in range(6):
+        shop.at(at(hours=hour)).wake()
+        assert shop.deliver().sent == (hour >= 2)
+        if hour < 4:
+            shop.drain(view(at(hours=hour), f"p{hour}"))
+
+    def beyond(cap: Cap) -> int:
+        return judged(shop, Policy(topics=TOPICS, caps=(cap,))).promises["P5"]
+
+    assert beyond(Cap(4, timedelta(days=1))) == 0
+    assert beyond(Cap(3, timedelta(days=1))) == 1
+    assert beyond(Cap(1, timedelta(hours=2))) == 3
+    assert beyond(Cap(1, timedelta(hours=1))) == 0  # an hour ago is out of the window
+    assert beyond(Cap(3, timedelta(days=1), "email")) == 1
+    assert beyond(Cap(3, timedelta(days=1), "sms")) == 0
+
+
+def test_two_profiles_that_merge_had_a_cap_each(make: Make) -> None:
+    shop = make()
+    shop.drain(known("user:1"), view(who=("user:1",)))
+    contact = ("anonymous:phone", "email:other@example.org")
+    shop.drain(view(who=contact))
+    shop.at(at(hours=2)).wake()
+    assert shop.deliver().sent == 2
+    one_a_day = Policy(topics=TOPICS, caps=(Cap(1, timedelta(days=1)),))
+    shop.drain(event("Identify", at(hours=3), who=("user:1", "anonymous:phone"), kind="identify"))
+    assert shop.one("select count(distinct profile_id) from message") == 1
+    assert judged(shop, one_a_day).ok
+
+
+def test_mails_in_quiet_hours_are_found(make: Make) -> None:
+    shop = mailed(make)  # at 11:00 UTC
+    quiet = QuietHours(time(10), time(12))
+    policy = Policy(topics=TOPICS, quiet_hours={"email": quiet})
+    assert found(judged(shop, policy)) == {"P5": ["messages sent in quiet hours"]}
+    policy = Policy(topics=TOPICS, quiet_hours={"sms": quiet})
+    assert judged(shop, policy).ok
+
+
+def test_a_time_zone_learned_later_is_not_held_against_the_gate(make: Make) -> None:
+    shop = mailed(make)
+    tokyo = event("Identify", at(hours=3), kind="identify", timezone="Asia/Tokyo")  # 20:00 there
+    policy = Policy(topics=TOPICS, quiet_hours={"email": QuietHours(time(19), time(23))})
+    assert judged(shop, policy).ok
+    shop.drain(tokyo)
+    report = judged(shop, policy)
+    assert report.ok
+    assert report.unjudged == 1
+
+
+# P6
+
+
+def test_a_run_that_goes_on_despite_its_stop_is_found(broken: Make) -> None:
+    shop = broken()
+    shop.drain(known(), view(product="p1"))
+    shop.drain(order(at(hours=1), "p2"))
+    assert judged(shop).ok
+    shop.drain(order(at(hours=1), "p1"))
+    shop.run_sql("update enrollment set status = 'active', live = true, stopped_by = ''")
+    assert found(judged(shop)) == {"P6": ["runs that go on after their stop was worked"]}
+
+
+@pytest.mark.parametrize("stopper", ["too-early", "another-product", "missing"])
+def test_a_run_stopped_by_what_is_no_stop_of_it_is_found(broken: Make, stopper: str) -> None:
+    shop = broken()
+    shop.drain(order(at(hours=-1), "p1", id="too-early"))
+    shop.drain(known(), view(product="p1"))
+    shop.drain(order(at(minutes=1), "p9", id="another-product"))
+    shop.drain(order(at(hours=1), "p1"))
+    assert judged(shop).ok
+    shop.run_sql("update enrollment set stopped_by = %s", stopper)
+    assert judged(shop).promises["P6"] == 1
+
+
+def test_late_and_shuffled_events_leave_nothing_to_find(make: Make) -> None:
+    shop = make()
+    shop.drain(known())
+    shop.drain(order(at(hours=1), "p1", received=at(hours=1)))
+    shop.drain(view(product="p1", received=at(hours=2)))  # the view of before the order comes last
+    shop.drain(view(at(hours=2), "p2", received=at(hours=2)))
+    shop.at(at(hours=4)).wake()
+    shop.deliver()
+    report = judged(shop)
+    assert report.ok, report.findings
+    assert (report.facts["stopped"], report.facts["sent"]) == (1, 1)
+
+
+# What cannot be judged
+
+
+def test_conditions_on_the_profile_are_counted_as_unjudged(broken: Make) -> None:
+    fickle = journey(
+        wait(hours=2), send(template="left"), stops=[stop(ORDER, "profile.orders > 1")]
+    )
+    shop = mailed(broken, fickle)
+    shop.drain(order(at(hours=3), "p1"))
+    at_the_wrong_time(shop)
+    report = judged(shop)
+    assert report.ok
+    assert report.unjudged == 1
+
+
+def test_runs_of_a_version_that_nobody_kept_are_counted_as_unjudged(make: Make) -> None:
+    shop = mailed(make)
+    report = audit(shop.database, open_book([]))
+    assert report.ok
+    assert report.unjudged == 1
+
+
+def test_versions_are_found_in_the_database(broken: Make) -> None:
+    source = (
+        "journey: left-behind\ntrigger: {event: Product Viewed}\n"
+        "stop: {event: Order Completed}\nsteps: [{wait: 2 hours}, {send: email, template: left}]\n"
+    )
+    written, diagnostics = load_journey(source)
+    assert written is not None, diagnostics
+    shop = mailed(broken, written)
+    shop.drain(order(at(hours=3), "p1"))
+    at_the_wrong_time(shop)
+    shop.run_sql(
+        "insert into journey_version values (%s, %s, %s, now())",
+        written.name, written.version, written.source,
+    )  # fmt: skip
+    report = audit(shop.database, open_book([]))
+    assert report.sent_after_stop == 1
+    assert report.unjudged == 0
+
+
+# The command
+
+
+def run(database: Database, project: Path, *words: str) -> Any:
+    (project / "config").mkdir(exist_ok=True)
+    rules = "topics:\n  offers: {title: Offers, consent: opt-out}\n"
+    (project / "config" / "winback.yaml").write_text(rules, "utf-8")
+    return CliRunner().invoke(
+        group,
+        ["--project-dir", str(project), "audit", *words],
+        env={"DATABASE_URL": database.url},
+    )
+
+
+def test_the_command_prints_a_line_for_each_promise(make: Make, tmp_path: Path) -> None:
+    shop = mailed(make)
+    done = run(shop.database, tmp_path)
+    assert done.exit_code == 0, done.output
+    for promise in ("P1", "P2", "P3", "P4", "P5", "P6"):
+        assert promise in done.stdout
+    assert "All promises are kept." in done.stdout
+
+
+def test_the_command_names_what_it_finds_and_exits_1(broken: Make, tmp_path: Path) -> None:
+    shop = mailed(broken)
+    shop.drain(order(at(hours=3), "p1", id="the-order"))
+    again(shop, "accepted")
+    done = run(shop.database, tmp_path)
+    assert done.exit_code == 1
+    assert "messages handed over again" in done.stdout
+    assert "All promises are kept." not in done.stdout
+    as_json = run(shop.database, tmp_path, "--json")
+    assert as_json.exit_code == 1
+    report = json.loads(as_json.stdout)
+    assert report["ok"] is False
+    assert report["duplicate_sends"] == report["promises"]["P4"] == 1
+    assert report["findings"][0]["examples"]
+
+
+def test_the_command_without_a_database_says_what_to_do(tmp_path: Path) -> None:
+    done = CliRunner().invoke(group, ["--project-dir", str(tmp_path), "audit"])
+    assert "winback up" in str(done.exception)
+
+
+@pytest.mark.parametrize("since", ["yesterday", "3 fortnights"])
+def test_a_since_that_is_no_time_is_wrong_usage(
+    database: Database, tmp_path: Path, since: str
+) -> None:
+    done = run(database, tmp_path, "--since", since)
+    assert done.exit_code == 2
+    assert "--since" in done.stderr
