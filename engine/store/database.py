@@ -65,6 +65,7 @@ class Database:
             open=False,
             check=psycopg_pool.ConnectionPool.check_connection,
             kwargs={"prepare_threshold": 2},
+            configure=_configure,
             timeout=10,
             reconnect_timeout=0,
             name="winback",
@@ -84,6 +85,14 @@ class Database:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _configure(connection: Connection) -> None:
+    """Our statements touch a few rows each, of tables that are empty one second and full the
+    next. A plan made while a table was empty reads the whole of it for ever after: measured, 8 to
+    160 ms for the gate's look into the inbox, against 0.2 ms by its indexes."""
+    connection.execute("set enable_seqscan = off")
+    connection.commit()
 
 
 def migrate(url: str) -> int:
