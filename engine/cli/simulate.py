@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
+from engine.cli._recorded import duration, print_bad_lines, print_errors, print_tallies
 from engine.cli.main import FINDINGS
-from engine.core.durations import DurationError, parse_duration
 from engine.intake.recordings import BadLine, events
 from engine.language import load_journeys, load_policy
-from engine.runtime.simulate import Simulation, Tally
+from engine.runtime.simulate import Simulation
 
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
-_SHOWN = 10
 
 
 @click.command()
@@ -70,15 +66,10 @@ def command(
     project = project_dir or Path.cwd()
     directory = directory or project / "journeys"
     console = Console(stderr=True)
-    try:
-        ahead = parse_duration(until, short=True)
-    except DurationError as error:
-        raise click.BadParameter(str(error), param_hint="--until") from error
+    ahead = duration(until, "--until")
     policy, findings = load_policy(project / "config" / "winback.yaml")
     found = load_journeys(directory)
-    errors = [d for d in (*findings, *found.diagnostics) if d.severity == "error"]
-    for finding in errors:
-        console.print(str(finding), style="red", markup=False)
+    errors = print_errors(console, (*findings, *found.diagnostics))
 
     started = time.perf_counter()
     bad: list[BadLine] = []
@@ -93,26 +84,10 @@ def command(
             if number % 1000 == 0:
                 progress.update(bar, completed=number)
         tallies = simulation.finish(ahead)
-    for line in bad[:_SHOWN]:
-        console.print(str(line), style="yellow", markup=False)
-    if len(bad) > _SHOWN:
-        console.print(f"… and {len(bad) - _SHOWN} more lines without an event", style="yellow")
-
-    if as_json:
-        click.echo(json.dumps({"journeys": {name: asdict(t) for name, t in tallies.items()}}))
-    else:
+    print_bad_lines(console, bad)
+    print_tallies(tallies, "What the journeys would have done", as_json=as_json)
+    if not as_json:
         seconds = time.perf_counter() - started
-        Console().print(_table(tallies))
         console.print(f"{len(recorded):,} events in {seconds:.1f} s", highlight=False)
     if errors or bad:
         raise SystemExit(FINDINGS)
-
-
-def _table(tallies: dict[str, Tally]) -> Table:
-    table = Table(title="What the journeys would have done", title_justify="left")
-    table.add_column("journey")
-    for name in ("enrolled", "held out", "messages", "stopped", "goals"):
-        table.add_column(name, justify="right")
-    for name, tally in sorted(tallies.items()):
-        table.add_row(name, *(f"{value:,}" for value in asdict(tally).values()))
-    return table

@@ -5,22 +5,25 @@ A fault is made in the rows, as a bug would leave them, after the real pipeline 
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable, Iterator
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 
 from engine.cli.main import group
 from engine.core.book import open_book
+from engine.embedded.postgres import EmbeddedPostgres
 from engine.language import load_journey
 from engine.model.event import Event
 from engine.model.policy import Cap, Policy, QuietHours, Topic
 from engine.runtime.audit import AuditReport, audit
-from engine.store.database import Database
+from engine.store.database import Database, migrate
 from tests.integration.runtime_kit import (
     TOPICS,
     Pipeline,
@@ -648,3 +651,46 @@ def test_a_since_that_is_no_time_is_wrong_usage(
     done = run(database, tmp_path, "--since", since)
     assert done.exit_code == 2
     assert "--since" in done.stderr
+
+
+def test_a_trigger_of_the_same_instant_that_comes_after_its_stop_is_stopped(make: Make) -> None:
+    """Of two events of one instant the larger id is the later, in whatever order they come."""
+    shop = make()
+    shop.drain(known(), order(T0, "p1", id="b"))
+    shop.drain(view(T0, "p1", id="a"))
+    report = judged(shop)
+    assert report.ok, report.findings
+    assert report.facts["stopped"] == 1
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """The database that a `winback up` in this project made, migrated and stopped."""
+    server = EmbeddedPostgres(tmp_path / "var" / "postgres", durable=False)
+    server.start()
+    migrate(server.url)
+    server.stop()
+    yield server
+    server.stop(immediate=True)
+
+
+def test_the_command_starts_the_database_that_up_left_and_stops_it_again(
+    home: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(group, ["--project-dir", str(tmp_path), "audit", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["ok"] is True
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(home.url)
+
+
+def test_the_command_uses_the_database_of_a_running_up_and_leaves_it_running(
+    home: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    home.start()
+    with open(tmp_path / "var" / "lock", "wb") as lock:  # as the supervisor holds it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = CliRunner().invoke(group, ["--project-dir", str(tmp_path), "audit"])
+    assert done.exit_code == 0, done.output
+    assert home.running()
+    psycopg.connect(home.url).close()
