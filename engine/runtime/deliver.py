@@ -86,6 +86,15 @@ class Deliverer:
             while flying:
                 self._land(flying, done)
 
+    def deliver_fresh(self, messages: list[tuple[int, str]]) -> Delivered:
+        """Send these messages (profile, id), which have just become due, and no others."""
+        if not messages:
+            return Delivered()
+        with self.shell.database.connection() as connection:
+            now = self.shell.clock.now()
+            found = messages_store.fresh_candidates(connection, messages, now)
+        return self.hand_over(found)
+
     def hand_over(self, candidates: list[Candidate]) -> Delivered:
         """Take these messages, and no others, through the gate to their providers."""
         done = Delivered(seen=len(candidates))

@@ -24,8 +24,8 @@ def save(
     shoppers: Iterable[Shopper],
     now: datetime,
     born_of: Mapping[int, str] | None = None,
-) -> int:
-    """Write every shopper's outcome; gives how many messages are now due."""
+) -> list[tuple[int, str]]:
+    """Write every shopper's outcome; gives (profile, id) of the messages that are now due."""
     changed = list(shoppers)
     profiles = [s.profile for s in changed if s.profile_changed]
     if profiles:
@@ -71,7 +71,7 @@ def save(
         memberships_store.take_off(connection, ids, ended, now)
     if finished:
         runs_store.release(connection, [p for p, _ in finished], [r for _, r in finished])
-    return sum(1 for message in messages if message.status == "due")
+    return [(m.profile_id, m.id) for m in messages if m.status == "due"]
 
 
 def _one_each(consents: list[tuple[int, Consent]]) -> list[tuple[int, Consent]]:

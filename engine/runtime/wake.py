@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from engine.core.react import on_timers
@@ -27,12 +27,14 @@ _TICK = timedelta(microseconds=1)
 @dataclass(slots=True)
 class Woken:
     """What one wake did: shoppers ``woken``, ``held`` for events of theirs in the inbox, runs
-    that ``failed`` and stand still with their reason, messages now ``due``."""
+    that ``failed`` and stand still with their reason, messages now
+    ``due``, and their (profile, id) in ``fresh``."""
 
     woken: int = 0
     held: int = 0
     failed: int = 0
     due: int = 0
+    fresh: list[tuple[int, str]] = field(default_factory=list)
 
 
 def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None = None) -> Woken:
@@ -65,7 +67,8 @@ def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None =
             except Exception as error:
                 log.exception("profile %d: its timers stand still", id)
                 stuck.append((id, f"{type(error).__name__}: {error}"))
-        done.due = save.save(connection, worked, now)
+        done.fresh = save.save(connection, worked, now)
+        done.due = len(done.fresh)
         if stuck:
             runs_store.stand_still(connection, stuck, now)
             done.failed = len(stuck)
