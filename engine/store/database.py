@@ -66,8 +66,8 @@ class Database:
             check=psycopg_pool.ConnectionPool.check_connection,
             kwargs={"prepare_threshold": 2},
             configure=_configure,
-            timeout=10,
-            reconnect_timeout=0,
+            timeout=5,
+            reconnect_timeout=5,
             name="winback",
         )
         self._pool.open()
