@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ class Database:
             min_size=0,
             max_size=connections,
             open=False,
-            check=psycopg_pool.ConnectionPool.check_connection,
+            check=_check,
             kwargs={"prepare_threshold": 2},
             configure=_configure,
             timeout=5,
@@ -85,6 +86,13 @@ class Database:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _check(connection: Connection) -> None:
+    """Whether PostgreSQL is still there. A server that dropped us has closed the socket, which
+    then has something to read; only then is it asked, which costs a round trip."""
+    if select.select([connection], [], [], 0)[0]:
+        psycopg_pool.ConnectionPool.check_connection(connection)
 
 
 def _configure(connection: Connection) -> None:

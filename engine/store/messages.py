@@ -336,7 +336,7 @@ def _settle(connection: Connection, results: list[Result]) -> dict[str, int]:
                due_at = coalesce(t.due_at, m.due_at), provider = t.provider,
                reference = t.reference,
                settled_at = case when t.status = 'due' then null else t.settled_at end
-          from t where m.profile_id = t.profile_id and m.id = t.id
+          from t where m.profile_id = t.profile_id and m.id = t.id and m.attempts = t.attempt
         returning m.id::text, m.profile_id
         """,
         arrays,
