@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from engine import bootstrap
+from engine.intake.lanes import LANES
 from engine.runtime.calendar import calendars_due, to_do
-from engine.runtime.deliver import Deliverer
+from engine.runtime.deliver import THREADS, Deliverer
 from engine.runtime.drain import drain as drain_lane
 from engine.runtime.shell import SHARDS, Shell
 from engine.runtime.sync import SyncReport
@@ -24,6 +25,9 @@ log = logging.getLogger("winback.jobs")
 
 #: Seconds a job goes on before it lets others have the worker.
 PATIENCE = 3.0
+
+#: Of more than so many events a worker leaves to others what is not in so many lanes.
+MUCH, SHARE = 250, 4
 
 
 @dataclass(slots=True)
@@ -54,22 +58,24 @@ def bench() -> Bench:
 
 
 def drain(lane: int) -> None:
-    """Drain a lane, then go straight on to deliver what that made due: one hop for a mail that
+    """Drain all lanes that have work, this one first, and go straight on to deliver what that
+    made due: one job and one transaction for what came in on many lanes, one hop for a mail that
     is due at once."""
     at = bench()
     deadline = time.monotonic() + PATIENCE
-    due = 0
+    lanes = LANES
     while time.monotonic() < deadline:
-        done = drain_lane(at.shell, lane)
+        done = drain_lane(at.shell, lane, lanes=lanes)
         if not done.taken:
-            break
-        due += done.due
+            return  # dry, or in the hands of others, who look for more when they are done
         if done.emitted:
             _hint_drains(at)
-        if done.due:
-            _deliver_now(at)
-    if due:
-        _deliver_now(at)
+        if len(done.fresh) <= THREADS:
+            at.deliverer.deliver_fresh(done.fresh)
+        else:
+            _share_out(at, done.fresh)
+        # As long as there is little, one worker takes all there is; of much, each takes a part.
+        lanes = SHARE if done.taken > MUCH else LANES
 
 
 def wake() -> None:
@@ -80,8 +86,10 @@ def wake() -> None:
         done = wake_due(at.shell)
         if done.emitted:
             _hint_drains(at)
-        if done.due:
-            _hint_deliveries(at)
+        if len(done.fresh) <= THREADS:
+            at.deliverer.deliver_fresh(done.fresh)
+        else:
+            _share_out(at, done.fresh)  # the next timers must not wait for these messages
         if not done.woken:
             break
 
@@ -119,19 +127,10 @@ def look_again(name: str) -> None:
         return
     with at.shell.database.connection() as connection:
         now = at.shell.clock.now()
-        if kind == "drain" and int(number) in lanes_store.with_work(connection):
-            at.queue.drain(int(number))
+        if kind == "drain" and (lanes := lanes_store.with_free_work(connection)):
+            at.queue.drain(int(number) if int(number) in lanes else lanes[0])
         if kind == "deliver" and int(number) in messages_store.due_shards(connection, now, SHARDS):
             at.queue.deliver(int(number))
-
-
-def _deliver_now(at: Bench) -> None:
-    with at.shell.database.connection() as connection:
-        shards = messages_store.due_shards(connection, at.shell.clock.now(), SHARDS)
-    for shard in shards[1:]:
-        at.queue.deliver(shard)
-    if shards:
-        at.deliverer.deliver(shards[0], seconds=PATIENCE)
 
 
 def _hint_drains(at: Bench) -> None:
@@ -141,8 +140,7 @@ def _hint_drains(at: Bench) -> None:
         at.queue.drain(lane)
 
 
-def _hint_deliveries(at: Bench) -> None:
-    with at.shell.database.connection() as connection:
-        shards = messages_store.due_shards(connection, at.shell.clock.now(), SHARDS)
-    for shard in shards:
+def _share_out(at: Bench, fresh: list[tuple[int, str]]) -> None:
+    """Have every worker deliver some of these messages (profile, id)."""
+    for shard in {profile % SHARDS for profile, _ in fresh}:
         at.queue.deliver(shard)

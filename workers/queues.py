@@ -36,7 +36,7 @@ class WorkQueue:
         self.queue = Queue(NAME, connection=redis, serializer=JSONSerializer)
 
     def drain(self, lane: int) -> None:
-        self._put(f"drain-{lane}", "workers.jobs.drain", lane, front=True)
+        self._put(f"drain-{lane}", "workers.jobs.drain", lane)
 
     def wake(self) -> None:
         self._put("wake", "workers.jobs.wake")

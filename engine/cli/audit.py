@@ -93,7 +93,7 @@ def _print(report: AuditReport) -> None:
     for finding in report.findings:
         shown = ", ".join(finding.examples)
         more = ", …" if finding.count > len(finding.examples) else ""
-        line = f"{finding.promise}: {finding.count:,} {finding.words} ({shown}{more})"
+        line = f"{finding.promise}: {finding.words}: {finding.count:,} ({shown}{more})"
         console.print(Text(line, "red"))
     facts = report.facts
     console.print(

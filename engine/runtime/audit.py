@@ -32,6 +32,7 @@ from engine.runtime.evidence import Finding, Notes, Ties
 from engine.runtime.permission import check_permission
 from engine.store import audit as audit_store
 from engine.store.audit import StoppedRun, Stopper
+from engine.store.audit_checks import CHECKS, DOUBLED
 from engine.store.database import Connection, Database
 
 PROMISES: Mapping[str, str] = {
@@ -98,13 +99,13 @@ def audit(
         notes.unjudged += audit_store.unknown_versions(connection, list(rules.versions))
         progress("events accepted and worked")
         lost, facts = _kept(connection, notes)
-        for check in audit_store.CHECKS:
+        for check in CHECKS:
             progress(check.words)
             count, examples = audit_store.violations(connection, check)
             notes.add(check.promise, check.words, examples, count)
-        progress(audit_store.DOUBLED.words)
-        count, examples = audit_store.violations(connection, audit_store.DOUBLED)
-        doubled = notes.add("P4", audit_store.DOUBLED.words, examples, count)
+        progress(DOUBLED.words)
+        count, examples = audit_store.violations(connection, DOUBLED)
+        doubled = notes.add("P4", DOUBLED.words, examples, count)
         doubled += _twins(connection, notes)
         progress("messages and the stops before them")
         after_stop, known_late = _after_stop(connection, rules, since, notes)

@@ -10,9 +10,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from engine.errors import DeliveryError, OutcomeUnknown, RenderError
@@ -21,6 +22,7 @@ from engine.runtime import gate
 from engine.runtime.shell import SHARDS, Shell
 from engine.store import messages as messages_store
 from engine.store import runs as runs_store
+from engine.store.database import START_AGAIN, Connection
 from engine.store.messages import Candidate, Result
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,12 @@ THREADS = 32
 TRIES = 8
 #: Pause before a message whose outcome is unknown is sent again, where its step asks for that.
 RETRY_UNKNOWN = timedelta(minutes=1)
+
+#: Calls that are recorded together, and messages claimed together, where there are as many;
+#: seconds to wait for the first of them to come back, and then for so many.
+GROUP = 8
+PATIENCE, LINGER = 0.05, 0.005
+_TRIES_TO_RECORD = 5
 
 Ready = tuple[Candidate, Rendered]
 
@@ -61,40 +69,47 @@ class Deliverer:
     threads: int = THREADS
     _pool: ThreadPoolExecutor | None = None
     _skip: set[str] = field(default_factory=set)
+    #: calls under way, and where they come back to
+    _flying: int = 0
+    _back: SimpleQueue[_Attempt] = field(default_factory=SimpleQueue)
 
     def deliver(self, shard: int = 0, shards: int = SHARDS, seconds: float = 5.0) -> Delivered:
         """Send what is due in ``shard`` until it is dry or ``seconds`` of real time are over."""
         done = Delivered()
         deadline = time.monotonic() + seconds
-        flying: set[Future[_Attempt]] = set()
         ready: list[Ready] = []
         self._skip.clear()
         try:
             while True:
-                free = self.threads - len(flying)
-                if time.monotonic() < deadline and free >= min(self.threads, 8):
+                landed = self._landed()
+                batch: list[Ready] = []
+                free = self.threads - self._flying
+                if time.monotonic() < deadline and free >= min(self.threads, GROUP):
                     if not ready:
                         ready = self._prepare(shard, shards, done)
                     batch, ready = ready[:free], ready[free:]
-                    self._launch(batch, flying, done)
-                elif not flying:
+                self._exchange(landed, batch, done)
+                if not (self._flying or (ready and time.monotonic() < deadline)):
                     return done
-                if not flying and not ready:
-                    return done
-                self._land(flying, done)
         finally:
-            while flying:
-                self._land(flying, done)
+            self._land_all(done)
+
+    def deliver_fresh(self, messages: list[tuple[int, str]]) -> Delivered:
+        """Send these messages (profile, id), which have just become due, and no others."""
+        if not messages:
+            return Delivered()
+        with self.shell.database.connection() as connection:
+            now = self.shell.clock.now()
+            found = messages_store.fresh_candidates(connection, messages, now)
+        return self.hand_over(found)
 
     def hand_over(self, candidates: list[Candidate]) -> Delivered:
         """Take these messages, and no others, through the gate to their providers."""
         done = Delivered(seen=len(candidates))
         ready = list(self._rendered(candidates, done, self.shell.clock.now()))
-        flying: set[Future[_Attempt]] = set()
         for start in range(0, len(ready), self.threads):
-            self._launch(ready[start : start + self.threads], flying, done)
-            while flying:
-                self._land(flying, done)
+            self._exchange([], ready[start : start + self.threads], done)
+            self._land_all(done)
         return done
 
     def close(self) -> None:
@@ -159,50 +174,86 @@ class Deliverer:
                 messages_store.refuse(connection, broken, now)
                 runs_store.release(connection, [b[0] for b in broken], [runs[b[1]] for b in broken])
 
-    def _launch(self, batch: list[Ready], flying: set[Future[_Attempt]], done: Delivered) -> None:
-        if not batch:
-            return
-        claimed = gate.claim(self.shell, [candidate for candidate, _ in batch])
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="deliver")
-        for candidate, rendered in batch:
-            attempt = claimed.get(candidate.message.id)
-            if attempt is not None:
-                done.claimed += 1
-                self._skip.discard(candidate.message.id)
-                flying.add(self._pool.submit(self._call, candidate, rendered, attempt))
+    def _landed(self) -> list[_Attempt]:
+        """The calls that have come back, after a short wait for the first and a shorter one for
+        more: to record them costs a transaction, however many they are."""
+        landed: list[_Attempt] = []
+        until = time.monotonic() + PATIENCE
+        while self._flying and (len(landed) < GROUP or not self._back.empty()):
+            try:
+                landed.append(self._back.get(timeout=max(0.0, until - time.monotonic())))
+            except Empty:
+                break
+            self._flying -= 1
+            if len(landed) == 1:
+                until = time.monotonic() + LINGER
+        return landed
 
-    def _land(self, flying: set[Future[_Attempt]], done: Delivered) -> None:
-        """Record the calls that have come back."""
-        if not flying:
+    def _land_all(self, done: Delivered) -> None:
+        while self._flying:
+            self._exchange(self._landed(), [], done)
+
+    def _exchange(self, landed: list[_Attempt], batch: list[Ready], done: Delivered) -> None:
+        """In one transaction record the calls that have come back and claim the next messages;
+        then make the calls for those."""
+        if not (landed or batch):
             return
-        landed, _ = wait(flying, timeout=0.05, return_when=FIRST_COMPLETED)
-        if not landed:
-            return
-        attempts = []
-        for future in landed:
-            flying.remove(future)
-            attempts.append(future.result())
-        dead = [
-            (gate.address(a.candidate), a.candidate.message.channel, a.result.reason)
-            for a in attempts
-            if a.suppress
-        ]
-        statuses = Counter(a.result.status for a in attempts)
+        try:
+            claimed = self._record_and_claim(landed, [candidate for candidate, _ in batch])
+        except BaseException:
+            # The database is away. What we know of these calls is for the next who gets through.
+            for attempt in landed:
+                self._back.put(attempt)
+            self._flying += len(landed)
+            raise
+        statuses = Counter(attempt.result.status for attempt in landed)
         done.sent += statuses["sent"]
         done.failed += statuses["failed"]
         done.retried += statuses["due"]
         done.unknown += statuses["unknown"]
-        runs = [a.candidate.message.enrollment_id for a in attempts]
-        with self.shell.database.connection() as connection:
-            settled = messages_store.settle(connection, [a.result for a in attempts])
-            profiles = list(settled.values())
-            now = self.shell.clock.now()
-            if statuses["due"]:
-                messages_store.cancel_stopped(connection, profiles, list(settled), now)
-            if dead:
-                messages_store.suppress(connection, dead, now)
-            runs_store.release(connection, profiles, runs)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="deliver")
+        for candidate, rendered in batch:
+            number = claimed.get(candidate.message.id)
+            if number is not None:
+                done.claimed += 1
+                self._skip.discard(candidate.message.id)
+                self._flying += 1
+                self._pool.submit(self._fly, candidate, rendered, number)
+
+    def _record_and_claim(
+        self, landed: list[_Attempt], candidates: list[Candidate]
+    ) -> dict[str, int]:
+        for again in range(_TRIES_TO_RECORD, -1, -1):
+            try:
+                with self.shell.database.connection() as connection:
+                    if landed:
+                        self._record(connection, landed)
+                    return gate.claim_within(connection, self.shell, candidates)
+            except START_AGAIN:
+                # What was sent must not go unrecorded because two workers met.
+                if not again:
+                    raise
+        return {}
+
+    def _record(self, connection: Connection, landed: list[_Attempt]) -> None:
+        dead = [
+            (gate.address(a.candidate), a.candidate.message.channel, a.result.reason)
+            for a in landed
+            if a.suppress
+        ]
+        settled = messages_store.settle(connection, [a.result for a in landed])
+        profiles = list(settled.values())
+        now = self.shell.clock.now()
+        if any(a.result.status == "due" for a in landed):
+            messages_store.cancel_stopped(connection, profiles, list(settled), now)
+        if dead:
+            messages_store.suppress(connection, dead, now)
+        runs = [a.candidate.message.enrollment_id for a in landed]
+        runs_store.release(connection, profiles, runs)
+
+    def _fly(self, candidate: Candidate, rendered: Rendered, attempt: int) -> None:
+        self._back.put(self._call(candidate, rendered, attempt))
 
     def _call(self, candidate: Candidate, rendered: Rendered, attempt: int) -> _Attempt:
         """One attempt at the provider, in a thread of the pool. Never raises: whatever happens

@@ -9,6 +9,7 @@ would create the same thing, one starts again from what the other wrote.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -46,13 +47,15 @@ class _Overtaken(Exception):
 
 @dataclass(slots=True)
 class Drained:
-    """What one drain did. ``taken`` 0: the lane was dry, or another worker has it. ``emitted``
-    counts the events that steps put into the inbox."""
+    """What one drain did. ``taken`` 0: the lane was dry, or another worker has it. ``due`` counts
+    the messages that it made due, ``fresh`` are their (profile, id); ``emitted`` counts the events
+    that steps put into the inbox."""
 
     taken: int = 0
     duplicates: int = 0
     refused: int = 0
     due: int = 0
+    fresh: list[tuple[int, str]] = field(default_factory=list)
     emitted: int = 0
 
 
@@ -65,18 +68,24 @@ class _Batch:
     duplicates: int = 0
 
 
-def drain(shell: Shell, lane: int, limit: int = 1000) -> Drained:
-    """Work up to ``limit`` events of ``lane``. Raises what the database raises when it is away;
+def drain(shell: Shell, lane: int, limit: int = 1000, lanes: int = 1) -> Drained:
+    """Work up to ``limit`` events of ``lane``; with ``lanes`` more than one, of up to as many
+    lanes that have work, ``lane`` first. Raises what the database raises when it is away;
     nothing is lost then, the rows are still in the inbox.
 
     A batch that fails for any other reason is worked in smaller parts, down to the one event
     that does not go through: that one is set aside, so it cannot hold up its lane.
     """
     try:
-        return _drain_or_start_again(shell, lane, limit)
+        return _drain_or_start_again(shell, lane, limit, lanes)
     except Unavailable:
         raise
     except Exception as error:
+        if lanes > 1:
+            log.exception("a batch of several lanes failed, trying them one by one")
+            with shell.database.connection() as connection:
+                waiting = lanes_store.with_work(connection)
+            return _together(drain(shell, each, limit) for each in waiting)
         if limit > 1:
             log.exception("lane %d: a batch failed, trying it in parts", lane)
             return drain(shell, lane, limit // 10 or 1)
@@ -87,41 +96,59 @@ def _set_aside_first(shell: Shell, lane: int, reason: str) -> Drained:
     with shell.database.connection() as connection:
         if not lanes_store.lock(connection, lane):
             return Drained()
-        rows = lanes_store.take(connection, lane, 1)
+        rows = lanes_store.take(connection, [lane], 1)
         now = shell.clock.now()
         lanes_store.reject(connection, "drain", [(row.body, reason) for row in rows], now)
         lanes_store.count(connection, f"lane:{lane}", {"taken": len(rows), "refused": len(rows)})
     return Drained(taken=len(rows), refused=len(rows))
 
 
-def _drain_or_start_again(shell: Shell, lane: int, limit: int) -> Drained:
+def _together(parts: Iterable[Drained]) -> Drained:
+    whole = Drained()
+    for part in parts:
+        whole.taken += part.taken
+        whole.duplicates += part.duplicates
+        whole.refused += part.refused
+        whole.due += part.due
+        whole.fresh += part.fresh
+    return whole
+
+
+def _drain_or_start_again(shell: Shell, lane: int, limit: int, lanes: int) -> Drained:
     for attempt in range(_TRIES):
         try:
             with shell.database.connection() as connection:
-                return _drain(shell, connection, lane, limit)
+                return _drain(shell, connection, lane, limit, lanes)
         except (*START_AGAIN, _Overtaken) as reason:
             log.info("lane %d starts again (%s), try %d", lane, type(reason).__name__, attempt + 1)
             limit = max(1, limit // 2)  # the less it holds at once, the less it meets others
     raise Unavailable(f"lane {lane}: overtaken {_TRIES} times in a row")
 
 
-def _drain(shell: Shell, connection: Connection, lane: int, limit: int) -> Drained:
-    if not lanes_store.lock(connection, lane):
+def _drain(shell: Shell, connection: Connection, lane: int, limit: int, lanes: int) -> Drained:
+    if lanes > 1:
+        mine = lanes_store.lock_some(connection, lane, lanes)
+    else:
+        mine = [lane] if lanes_store.lock(connection, lane) else []
+    if not mine:
         return Drained()
-    rows = lanes_store.take(connection, lane, limit)
+    rows = lanes_store.take(connection, mine, limit)
     if not rows:
         return Drained()
     now = shell.clock.now()
     batch = _decode_rows(connection, rows)
-    saved = save.Saved(0, 0)
+    saved = save.Saved([], 0)
     if batch.events:
-        saved = _work(shell, connection, batch, now, f"lane:{lane}")
+        saved = _work(shell, connection, batch, now, f"lane:{mine[0]}")
     if batch.refused:
         lanes_store.reject(connection, "drain", batch.refused, now)
-    done = Drained(len(rows), batch.duplicates, len(batch.refused), *saved)
+    due, fresh = len(saved.fresh), saved.fresh
+    done = Drained(
+        len(rows), batch.duplicates, len(batch.refused), due, fresh, emitted=saved.emitted
+    )
     lanes_store.count(
         connection,
-        f"lane:{lane}",
+        f"lane:{mine[0]}",
         {"taken": done.taken, "duplicate": done.duplicates, "refused": done.refused},
     )
     return done

@@ -28,32 +28,39 @@ def claim(shell: Shell, candidates: list[Candidate]) -> dict[str, int]:
     """Claim those of ``candidates`` that may go now: message id -> attempt number. Writes down
     the refusals and the waits. What another worker holds, or what has an event in the inbox,
     simply stays due."""
-    now = shell.clock.now()
     with shell.database.connection() as connection:
-        free = profiles_store.lock_free(connection, {c.message.profile_id for c in candidates})
-        mine = [c for c in candidates if c.message.profile_id in free]
-        if not mine:
-            return {}
-        ids = list(free)
-        standing = messages_store.lock_due(connection, ids, [c.message.id for c in mine])
-        fallen = [c.message.id for c in mine if c.message.id not in standing]
-        if fallen:
-            messages_store.cancel_stopped(connection, ids, fallen, now)
-        mine = [c for c in mine if c.message.id in standing]
-        if not mine:
-            return {}
-        go, refused = _judge(connection, shell, mine, now)
-        if refused:
-            messages_store.refuse(connection, refused, now)
-            runs_store.release(connection, ids, [c.message.enrollment_id for c in mine])
-        if not go:
-            return {}
-        return messages_store.claim(
-            connection,
-            [c.message.profile_id for c in go],
-            [c.message.id for c in go],
-            None if shell.exact else now,
-        )
+        return claim_within(connection, shell, candidates)
+
+
+def claim_within(
+    connection: Connection, shell: Shell, candidates: list[Candidate]
+) -> dict[str, int]:
+    """The same within the caller's transaction."""
+    now = shell.clock.now()
+    free = profiles_store.lock_free(connection, {c.message.profile_id for c in candidates})
+    mine = [c for c in candidates if c.message.profile_id in free]
+    if not mine:
+        return {}
+    ids = list(free)
+    standing = messages_store.lock_due(connection, ids, [c.message.id for c in mine])
+    fallen = [c.message.id for c in mine if c.message.id not in standing]
+    if fallen:
+        messages_store.cancel_stopped(connection, ids, fallen, now)
+    mine = [c for c in mine if c.message.id in standing]
+    if not mine:
+        return {}
+    go, refused = _judge(connection, shell, mine, now)
+    if refused:
+        messages_store.refuse(connection, refused, now)
+        runs_store.release(connection, ids, [c.message.enrollment_id for c in mine])
+    if not go:
+        return {}
+    return messages_store.claim(
+        connection,
+        [c.message.profile_id for c in go],
+        [c.message.id for c in go],
+        None if shell.exact else now,
+    )
 
 
 Refusal = tuple[int, str, str, str, datetime | None, datetime | None]

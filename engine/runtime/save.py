@@ -25,9 +25,10 @@ from engine.store.database import Connection
 
 
 class Saved(NamedTuple):
-    """How many messages are now due, and how many emitted events are in the inbox."""
+    """(profile, id) of the messages that are now due, and how many events steps put into the
+    inbox."""
 
-    due: int
+    fresh: list[tuple[int, str]]
     emitted: int
 
 
@@ -89,7 +90,7 @@ def save(
         runs_store.release(connection, [p for p, _ in finished], [r for _, r in finished])
     if emitted:
         _put_into_inbox(connection, emitted, now, writer)
-    return Saved(sum(1 for message in messages if message.status == "due"), len(emitted))
+    return Saved([(m.profile_id, m.id) for m in messages if m.status == "due"], len(emitted))
 
 
 def _put_into_inbox(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from engine.core.react import on_timers
@@ -27,14 +27,15 @@ _TICK = timedelta(microseconds=1)
 @dataclass(slots=True)
 class Woken:
     """What one wake did: shoppers ``woken``, ``held`` for events of theirs in the inbox, runs
-    that ``failed`` and stand still with their reason, messages now ``due``, events ``emitted``
-    into the inbox."""
+    that ``failed`` and stand still with their reason, messages now ``due`` and their (profile, id)
+    in ``fresh``, events ``emitted`` into the inbox."""
 
     woken: int = 0
     held: int = 0
     failed: int = 0
     due: int = 0
     emitted: int = 0
+    fresh: list[tuple[int, str]] = field(default_factory=list)
 
 
 def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None = None) -> Woken:
@@ -70,5 +71,6 @@ def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None =
         if stuck:
             runs_store.stand_still(connection, stuck, now)
             done.failed = len(stuck)
-        done.due, done.emitted = save.save(connection, worked, now, writer="wake")
+        done.fresh, done.emitted = save.save(connection, worked, now, writer="wake")
+        done.due = len(done.fresh)
         return done

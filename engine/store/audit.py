@@ -7,10 +7,10 @@ workers. Large answers are streamed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, LiteralString, NamedTuple
 
+from engine.store.audit_checks import OF, RUN_OF, Check
 from engine.store.database import Connection
 
 #: Rows fetched at a time from a streamed answer: some MB at most.
@@ -22,161 +22,7 @@ EXAMPLES = 5
 def begin(connection: Connection) -> None:
     """Make the transaction that begins here see one moment, and write nothing."""
     connection.execute("set transaction isolation level repeatable read, read only")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """``query`` gives one row, a text that names it, for each violation of ``promise``."""
-
-    promise: str
-    words: str
-    query: LiteralString
-
-
-#: An attempt after which the provider has the message, or may have it.
-_MAY_HAVE: LiteralString = "(d.outcome is null or d.outcome <> 'refused')"
-_OF: LiteralString = "d.profile_id = m.profile_id and d.message_id = m.id"
-_EVENT: LiteralString = "'event ' || e.id"
-_MESSAGE: LiteralString = "'message ' || m.id"
-_RUN: LiteralString = "'run ' || r.id"
-_RUN_OF: LiteralString = "enrollment r on r.profile_id = m.profile_id and r.id = m.enrollment_id"
-
-#: What can be told from the rows alone.
-CHECKS = (
-    Check(
-        "P2",
-        "events counted more than once",
-        "select 'event ' || id from event group by id having count(*) > 1",
-    ),
-    Check(
-        "P2",
-        "profiles whose orders are not the orders in their history",
-        """
-        select 'profile ' || coalesce(p.id, e.profile_id)
-          from (select id, orders from profile) p
-          full join (select profile_id, count(*) as orders from event
-                      where name = 'Order Completed' group by 1) e on e.profile_id = p.id
-         where coalesce(p.orders, 0) <> coalesce(e.orders, 0)""",
-    ),
-    Check(
-        "P2",
-        "events that began more than one run of a journey",
-        """
-        select 'event ' || event_id || ' in ' || journey
-          from enrollment
-         where trace #>> '{0,1}' is distinct from 'arrives'  -- jumps may lead there besides
-         group by journey, event_id having count(*) > 1""",
-    ),
-    Check(
-        "P2",
-        "rows of profiles that do not exist",
-        """
-        select 'profile ' || t.profile_id || ' in ' || t.kind
-          from (select distinct 'event' as kind, profile_id from event
-                union all select distinct 'enrollment', profile_id from enrollment
-                union all select distinct 'message', profile_id from message
-                union all select distinct 'identity', profile_id from identity) t
-         where not exists (select from profile p where p.id = t.profile_id)""",
-    ),
-    Check(
-        "P2",
-        "messages there twice",
-        "select 'message ' || id from message group by id having count(*) > 1",
-    ),
-    Check(
-        "P3",
-        "messages cancelled and handed over all the same",
-        f"""
-        select {_MESSAGE} from message m
-         where m.status = 'cancelled' and exists (
-               select from delivery d where {_OF}
-                  and (d.outcome = 'accepted' or (d.outcome is null and d.attempt = m.attempts)))
-        """,
-    ),
-    Check(
-        "P3",
-        "messages of ended runs that still wait to go",
-        f"""
-        select {_MESSAGE} from message m join {_RUN_OF}
-         where m.status = 'due' and r.status in ('stopped', 'merged')""",
-    ),
-    Check(
-        "P3",
-        "audience places that ended runs still hold",
-        f"""
-        select {_RUN} || ' on ' || a.audience from audience_member a
-          join enrollment r on r.profile_id = a.profile_id and r.id = a.enrollment_id
-         where a.wanted and r.status in ('stopped', 'merged')""",
-    ),
-    Check(
-        "P3",
-        "shoppers put on an audience after they were to come off it",
-        """
-        select 'run ' || a.enrollment_id || ' on ' || a.audience from audience_member a
-         where a.listed and not a.wanted and a.synced_at > a.changed_at""",
-    ),
-    Check(
-        "P4",
-        "messages claimed without a record of the attempt",
-        f"""
-        select {_MESSAGE} from message m
-         where m.attempts <> (select count(*) from delivery d where {_OF})
-            or (m.status in ('claimed', 'sent', 'unknown') and m.attempts = 0)""",
-    ),
-    Check(
-        "P4",
-        "attempts without their message",
-        f"""
-        select 'message ' || d.message_id from delivery d
-         where not exists (select from message m where {_OF})""",
-    ),
-    Check(
-        "P4",
-        "messages that would be sent again though the provider may have them",
-        f"""
-        select {_MESSAGE} from message m
-         where m.status = 'due' and exists (
-               select from delivery d where {_OF} and {_MAY_HAVE}
-                  and not (d.outcome = 'unknown' and m.on_unknown = 'retry'))""",
-    ),
-    Check(
-        "P4",
-        "messages called sent that no provider took",
-        f"""
-        select {_MESSAGE} from message m
-         where m.status = 'sent' and not exists (
-               select from delivery d where {_OF} and d.outcome = 'accepted')""",
-    ),
-    Check(
-        "P5",
-        "messages of runs that are held out",
-        f"""
-        select {_MESSAGE} from message m join {_RUN_OF}
-         where r.held_out and exists (select from delivery d where {_OF})""",
-    ),
-    Check(
-        "P6",
-        "runs stopped by an event that is not after their start",
-        f"""
-        select {_RUN} from enrollment r
-          left join event e on e.id = r.stopped_by and e.profile_id = r.profile_id
-         where r.status = 'stopped'
-           and (e.id is null or (e.time, e.id) <= (r.entered_at, r.event_id))""",
-    ),
-)
-
-#: A message handed over again after the provider had it, or may have had it (P4).
-DOUBLED = Check(
-    "P4",
-    "messages handed over again though the provider may have had them",
-    f"""
-    select {_MESSAGE} from message m
-     where exists (
-           select from delivery d where {_OF} and {_MAY_HAVE}
-              and d.attempt < (select max(l.attempt) from delivery l
-                                where l.profile_id = m.profile_id and l.message_id = m.id)
-              and not (d.outcome = 'unknown' and m.on_unknown = 'retry'))""",
-)
+    connection.execute("set local enable_seqscan = on")  # this reads whole tables
 
 
 def violations(connection: Connection, check: Check) -> tuple[int, list[str]]:
@@ -289,14 +135,14 @@ def stoppers(connection: Connection, names: Names, since: datetime | None) -> It
                e.identifiers = '{{}}' or t.id is null or e.identifiers && t.identifiers,
                m.gate_snapshot::text
           from message m
-          join {_RUN_OF}
+          join {RUN_OF}
           join {_STOPS} on s.journey = r.journey and s.version = m.version
           join event e on e.profile_id = m.profile_id and e.name = s.name
            and e.time >= r.entered_at and (e.time, e.id) > (r.entered_at, r.event_id)
           left join event t on t.id = r.event_id
          where m.gate_snapshot is not null and {_SINCE}
            and (e.time < m.claimed_at or pg_visible_in_snapshot(e.accept_xid, m.gate_snapshot))
-           and exists (select from delivery d where {_OF})"""
+           and exists (select from delivery d where {OF})"""
     for row in _stream(connection, query, _parameters(names, since)):
         yield Stopper(*row)
 
@@ -356,7 +202,7 @@ class Twins(NamedTuple):
 def twins(connection: Connection) -> Iterator[Twins]:
     query = f"""
         select r.id::text, m.step, max(r.visits), array_agg(m.id::text)
-          from message m join {_RUN_OF}
+          from message m join {RUN_OF}
          group by r.id, m.step having count(*) > 1"""
     for row in _stream(connection, query, {}):
         yield Twins(*row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -63,10 +64,11 @@ class Database:
             min_size=0,
             max_size=connections,
             open=False,
-            check=psycopg_pool.ConnectionPool.check_connection,
+            check=_check,
             kwargs={"prepare_threshold": 2},
-            timeout=10,
-            reconnect_timeout=0,
+            configure=_configure,
+            timeout=5,
+            reconnect_timeout=5,
             name="winback",
         )
         self._pool.open()
@@ -84,6 +86,21 @@ class Database:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _check(connection: Connection) -> None:
+    """Whether PostgreSQL is still there. A server that dropped us has closed the socket, which
+    then has something to read; only then is it asked, which costs a round trip."""
+    if select.select([connection], [], [], 0)[0]:
+        psycopg_pool.ConnectionPool.check_connection(connection)
+
+
+def _configure(connection: Connection) -> None:
+    """Our statements touch a few rows each, of tables that are empty one second and full the
+    next. A plan made while a table was empty reads the whole of it for ever after: measured, 8 to
+    160 ms for the gate's look into the inbox, against 0.2 ms by its indexes."""
+    connection.execute("set enable_seqscan = off")
+    connection.commit()
 
 
 def migrate(url: str) -> int:

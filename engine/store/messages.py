@@ -130,6 +130,23 @@ def rivals(connection: Connection, profiles: list[int], now: datetime) -> list[C
     return list(map(_candidate, rows))
 
 
+def fresh_candidates(
+    connection: Connection, messages: Iterable[tuple[int, str]], now: datetime
+) -> list[Candidate]:
+    """Those of ``messages`` (profile, id) that are due."""
+    wanted = list(messages)
+    rows = connection.execute(
+        f"""
+        {_CANDIDATES}
+         where m.profile_id = any(%s::bigint[]) and m.id = any(%s::uuid[])
+           and m.status = 'due' and m.due_at <= %s
+         order by m.due_at
+        """,
+        [array(profile for profile, _ in wanted), array(id for _, id in wanted), now],
+    )
+    return list(map(_candidate, rows))
+
+
 def first_due(connection: Connection, until: Mapping[int, datetime] | datetime) -> list[Candidate]:
     """For event-time replay: of each shopper what is due first by ``until`` (each by their own
     where there is one for each), and all that is due at that very moment."""
@@ -342,7 +359,7 @@ def _settle(connection: Connection, results: list[Result]) -> dict[str, int]:
                due_at = coalesce(t.due_at, m.due_at), provider = t.provider,
                reference = t.reference,
                settled_at = case when t.status = 'due' then null else t.settled_at end
-          from t where m.profile_id = t.profile_id and m.id = t.id
+          from t where m.profile_id = t.profile_id and m.id = t.id and m.attempts = t.attempt
         returning m.id::text, m.profile_id
         """,
         arrays,

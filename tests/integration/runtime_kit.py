@@ -144,6 +144,8 @@ class Pipeline:
     clock: ManualClock = field(default_factory=lambda: ManualClock(T0))
     email: Provider = field(default_factory=Provider)
     sms: Provider = field(default_factory=Provider)
+    #: how many messages are claimed, and handed over, at once
+    threads: int = 4
 
     def __post_init__(self) -> None:
         self.shell = Shell(
@@ -154,7 +156,7 @@ class Pipeline:
             PlainRenderer(),
             {"email": self.email, "sms": self.sms},
         )
-        self.deliverer = Deliverer(self.shell, threads=4)
+        self.deliverer = Deliverer(self.shell, self.threads)
 
     def close(self) -> None:
         self.deliverer.close()
@@ -171,7 +173,7 @@ class Pipeline:
         return self
 
     def drain(self, *events: Event, limit: int = 1000) -> Drained:
-        """Accept ``events`` and drain every lane until it is dry."""
+        """Accept ``events`` and drain every lane until it is dry; gives the sums."""
         if events:
             self.accept(*events)
         total = Drained()
@@ -180,7 +182,6 @@ class Pipeline:
                 total.taken += done.taken
                 total.duplicates += done.duplicates
                 total.refused += done.refused
-                total.due += done.due
         return total
 
     def at(self, moment: datetime) -> Pipeline:
