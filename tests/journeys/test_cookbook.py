@@ -43,6 +43,7 @@ RECIPES = FOUND.journeys
 PAGE = (COOKBOOK / "README.md").read_text(encoding="utf-8")
 #: What a provider or Winback itself tells, and no shop has to send.
 OURS = ("Email Clicked", "Calendar Reached")
+BEGUN = datetime(2026, 11, 24, 10, tzinfo=UTC)
 
 
 def winback(*words: str) -> Any:
@@ -191,6 +192,49 @@ def renderer() -> Renderer:
     )
 
 
+def mail(step: Send, locale: str, offer: dict[str, Any]) -> Email:
+    message = Message(
+        id="m",
+        enrollment_id="e",
+        profile_id=1,
+        journey="j",
+        version="v",
+        step=step.path,
+        channel=step.channel,
+        template=step.template,
+        topic=step.topic,
+        event_id="x",
+        created_at=BEGUN,
+        due_at=BEGUN,
+        offer=offer,
+    )
+    made = renderer().render(message, {"email": "asha@example.org", "locale": locale}, {})
+    assert isinstance(made, Email)
+    return made
+
+
+def mails() -> Iterator[Any]:
+    """Every template by what it is about."""
+    steps = [step for journey in RECIPES.values() for step in journey.steps.values()]
+    sends = [step for step in steps if isinstance(step, Send) and step.channel == "email"]
+    for step in {(step.template, step.topic): step for step in sends}.values():
+        yield pytest.param(step, id=f"{step.template}-{step.topic}")
+
+
+@pytest.mark.parametrize("step", list(mails()))
+def test_a_mail_says_truly_why_it_comes(step: Send) -> None:
+    about_offers = POLICY.topics[step.topic].consent != "none"
+    for locale, agreed, ordered in (
+        ("en", "agreed to offers", "because you ordered"),
+        ("hi", "सहमति दी थी", "ऑर्डर किया था"),
+        ("ur", "اجازت دی تھی", "آرڈر کیا تھا"),
+    ):
+        made = mail(step, locale, {})
+        for part in (made.html, made.text):
+            assert (agreed in part) == about_offers
+            assert (ordered in part) != about_offers
+
+
 def offered() -> Iterator[Any]:
     """The mails that show what an offer step made."""
     for name, journey in RECIPES.items():
@@ -205,33 +249,15 @@ def offered() -> Iterator[Any]:
 def test_the_mail_shows_the_code_of_the_run_and_its_end(
     offer: OfferStep, step: Send, locale: str
 ) -> None:
-    begun = datetime(2026, 11, 24, 10, tzinfo=UTC)
     assert offer.valid is not None
+    end = BEGUN + offer.valid
     terms = {
         **offer.terms,
         "coupon": f"{offer.generate}-7KQ2MXPA",
-        "ends_at": (begun + offer.valid).isoformat(),
+        "ends_at": end.isoformat(),
     }
-    message = Message(
-        id="m",
-        enrollment_id="e",
-        profile_id=1,
-        journey="j",
-        version="v",
-        step=step.path,
-        channel=step.channel,
-        template=step.template,
-        topic=step.topic,
-        event_id="x",
-        created_at=begun,
-        due_at=begun,
-        offer=terms,
-    )
-    traits = {"email": "asha@example.org", "locale": locale}
-    mail = renderer().render(message, traits, {})
-    assert isinstance(mail, Email)
-    end = begun + offer.valid
-    for part in (mail.html, mail.text):
+    made = mail(step, locale, terms)
+    for part in (made.html, made.text):
         assert terms["coupon"] in part
         assert f"{offer.terms['percent']}%" in part
         assert str(end.day) in part
