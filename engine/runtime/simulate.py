@@ -249,10 +249,10 @@ class Simulation:
 
     def _merge(self, gone_id: int, into_id: int, at: datetime) -> None:
         gone, into = self._people.pop(gone_id), self._people[into_id]
-        if self._observed:
-            self.observer.merged(gone_id, into_id)
         for person in (gone, into):  # each up to date by itself, before they are one
             self._pass_time(person, at - _TICK, self._fire)
+        if self._observed:
+            self.observer.merged(gone_id, into_id)
         for name in gone.names:
             self._who[name] = into_id
         into.names += gone.names
