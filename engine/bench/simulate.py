@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from engine.bench import recipe, shop
 from engine.bench.report import Figure, middle
 from engine.bench.sizes import Sizes, Tell
 from engine.bench.stage import Stage
-from engine.intake import recordings
+from engine.intake.excerpt import Excerpt
+from engine.intake.recordings import Ordered
 from engine.language import load_journey, load_journeys, load_policy
 from engine.model.event import Event
 from engine.model.journey import Journey
 from engine.model.policy import Policy
-from engine.runtime.simulate import Simulation
+from engine.runtime.backtest import Backtest
+from engine.runtime.looks import looks_of
 
 #: Real orders, where this project's checks keep them.
 REAL = Path(__file__).parents[3] / "shared/data/online_retail_uci/orders.segment.jsonl.gz"
@@ -58,17 +61,20 @@ def measure(stage: Stage, sizes: Sizes, tell: Tell) -> list[Figure]:
 def _figures(
     name: str, file: Path, journeys: list[Journey], policy: Policy, rounds: int, tell: Tell
 ) -> list[Figure]:
+    """``running`` is fed from memory; ``reading`` is the whole of `winback simulate`: the file is
+    looked through for its order, read, and run."""
     reading, running = [], []
+    recorded = list(_events(file, journeys))
     for turn in range(rounds):
         tell(f"simulate, {name}, round {turn + 1}")
         began = time.perf_counter()
-        recorded = list(recordings.events([file], datetime.now(UTC), "US", []))
-        recorded.sort(key=lambda event: event.order_key)
+        Backtest(journeys, policy, bare=True).run(_events(file, journeys), _UNTIL)
         between = time.perf_counter()
-        messages = _run(recorded, journeys, policy)
+        [side] = Backtest(journeys, policy, bare=True).run(recorded, _UNTIL)
         ended = time.perf_counter()
-        reading.append(len(recorded) / (ended - began))
+        reading.append(len(recorded) / (between - began))
         running.append(len(recorded) / (ended - between))
+    messages = sum(tally.messages for tally in side.tallies.values())
     note = f"{len(recorded):,} events, {messages:,} messages"
     return [
         Figure(
@@ -78,11 +84,12 @@ def _figures(
     ]
 
 
-def _run(recorded: Iterable[Event], journeys: Iterable[Journey], policy: Policy) -> int:
-    simulation = Simulation(journeys, policy, bare=True)
-    for event in recorded:
-        simulation.feed(event)
-    return sum(tally.messages for tally in simulation.finish(_UNTIL).values())
+def _events(file: Path, journeys: list[Journey]) -> Iterator[Event]:
+    now = datetime.now(UTC)
+    with tempfile.TemporaryDirectory() as scratch:
+        ordered = Ordered(Path(scratch), now)
+        ordered.add(file)
+        yield from ordered.events(Excerpt(looks_of(journeys), now, "US"))
 
 
 def _write(file: Path, count: int) -> None:

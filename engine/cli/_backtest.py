@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -101,18 +100,6 @@ def live_journeys(database: Database, console: Console) -> dict[str, Journey]:
         else:
             found[name] = journey
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Both sides, and the shoppers between them."""
-
-    after: Side
-    before: Side
-    balance: Balance
-
-    def journeys(self) -> list[str]:
-        return sorted({*self.after.tallies, *self.before.tallies})
 
 
 #: What is counted, in the words of the table -> how it is got.
@@ -226,17 +213,24 @@ def as_document(side: Side) -> dict[str, Any]:
 
 
 def _account(account: Account) -> dict[str, Any]:
-    found = asdict(account)
-    found["places"] = [
-        {"path": path, "what": what, "which": which, "runs": account.places[path, what, which]}
-        for path, what, which in sorted(account.places, key=in_order)
-    ]
-    found["by_day"] = {str(day): n for day, n in sorted(account.by_day.items())}
-    found["by_hour"] = {str(hour): n for hour, n in sorted(account.by_hour.items())}
-    found["cost"] = f"{account.cost:.2f}"
-    for name in ("messages", "skipped", "waited"):
-        found[name] = dict(sorted(found[name].items()))
-    return found
+    # By hand: dataclasses.asdict takes a Counter for a list of things to count.
+    return {
+        "messages": dict(sorted(account.messages.items())),
+        "skipped": dict(sorted(account.skipped.items())),
+        "waited": dict(sorted(account.waited.items())),
+        "held_back": account.held_back,
+        "webhooks": account.webhooks,
+        "too_late": account.too_late,
+        "offered": account.offered,
+        "used": account.used,
+        "cost": f"{account.cost:.2f}",
+        "by_day": {str(day): n for day, n in sorted(account.by_day.items())},
+        "by_hour": {str(hour): n for hour, n in sorted(account.by_hour.items())},
+        "places": [
+            {"path": path, "what": what, "which": which, "runs": account.places[path, what, which]}
+            for path, what, which in sorted(account.places, key=in_order)
+        ],
+    }
 
 
 def balance_document(balance: Balance, called: Callable[[int], str] | None) -> Mapping[str, Any]:

@@ -109,8 +109,8 @@ def print_plan(plan: Plan, allowed: int) -> None:
     base = plan.base
     if base is None:
         console.print(
-            "Nothing was applied yet: workers follow the files as they are edited. The first "
-            "`winback apply` ends that.\n"
+            "No journeys are applied: workers follow the files as they are edited, until the "
+            "first `winback apply`.\n"
         )
     else:
         when = f"{base.applied_at:%Y-%m-%d %H:%M} UTC"
@@ -128,10 +128,12 @@ def print_plan(plan: Plan, allowed: int) -> None:
         people = f"{part.people:,} {part.who}"
         console.print(f"  {part.journey}: {people}, up to {part.messages:,} messages", markup=False)
     style = "bold red" if plan.messages > allowed else "bold"
-    words = (
-        f"This may send up to {plan.messages:,} messages more in the first day; allowed are "
-        f"{allowed:,}."
-    )
+    words = "This sends no more messages in the first day than would go without it."
+    if plan.messages:
+        words = (
+            f"This may send up to {plan.messages:,} messages more in the first day; allowed are "
+            f"{allowed:,}."
+        )
     console.print(Text(words, style))
 
 

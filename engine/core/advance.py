@@ -240,4 +240,4 @@ def _audience(run: Enrollment, step: AudienceStep, outcome: Outcome, now: dateti
 
 
 def _until(moment: datetime) -> str:
-    return f"until {moment:%Y-%m-%d %H:%M:%S} UTC"
+    return f"until {moment.isoformat(' ')[:19]} UTC"

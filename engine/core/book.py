@@ -93,12 +93,14 @@ def open_book(
     book.calendars = tuple(j for j in named if j.trigger.calendar is not None)
     book.reach = _reach(current, versions)
     book.ranked = any(j.priority for j in versions.values())
-    for journey in versions.values():
+    for place, journey in versions.items():
         in_steps = _merge(c.history for c in step_conditions(journey))
         widen(book.step_history, in_steps)
         waking = [journey.trigger.event, *(s.event for s in journey.stops)]
         waking += [s.event for s in journey.steps.values() if isinstance(s, WaitFor)]
-        needs = _merge(c.history for c in _all_conditions(journey))
+        # A jump may lead on at once to what another journey's steps look at.
+        ways = [journey, *(current[name] for name in sorted(book.reach.get(place, ())))]
+        needs = _merge(c.history for way in ways for c in _all_conditions(way))
         if needs:
             for name in waking:
                 widen(book.history.setdefault(name, {}), needs)

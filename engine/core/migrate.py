@@ -132,9 +132,10 @@ def name_of(journey: Journey, at: str) -> str:
 
 
 def step_label(journey: Journey, at: str) -> str:
-    """A step in a person's words: its name, or its number at each level, from 1."""
+    """A step in a person's words: its number at each level, from 1, and its name."""
     name = name_of(journey, at)
-    numbers = ".".join(str(int(part) + 1) for part in at.split("/") if part.isdigit())
+    parts = [part for part in at.split("/") if part.isdigit() or part in ("then", "else")]
+    numbers = ".".join(str(int(part) + 1) if part.isdigit() else part for part in parts)
     where = f"step {numbers}" if numbers else f"'{at}'"
     return f"{where} ({name})" if name else where
 

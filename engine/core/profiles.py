@@ -36,7 +36,11 @@ def absorb(profile: Profile, event: Event) -> Profile:
                 learned[trait] = value
         traits = context.get("traits")
         if isinstance(traits, dict):
-            learned.update(traits)
+            known = profile.traits
+            for trait, value in traits.items():
+                # A storefront sends the same traits with every event.
+                if value.__class__ is not str or known.get(trait) != value:
+                    learned[trait] = value
     if event.kind == "identify":
         learned.update(event.properties)
     for identifier in event.identifiers if seen else ():

@@ -92,4 +92,14 @@ WARNINGS = {
         "overdue' gives it up before that. So everything due in the evening is lost. Allow more "
         "time than the quiet hours last, or write 'when quiet: skip' if it is meant so.",
     ),
+    "J067": (
+        "two journeys that can together exceed the cap",
+        "They begin by the same event or calendar, and what they can send soonest is more than a "
+        "cap allows. The cap holds, so a shopper gets no more than that, but which message is "
+        "given up is left to chance, for the journeys have the same priority. Give one of them a "
+        "higher 'priority', let one wait longer, or write 'when capped: wait'. Journeys whose "
+        "triggers have different conditions are taken to be for different shoppers, those "
+        "that begin by different events to meet seldom. The table at the end of winback lint "
+        "counts all of them.",
+    ),
 }

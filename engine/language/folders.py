@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.language.journeys import ReadJourney, read_journey
 from engine.language.jumps import check_jumps
 from engine.language.report import Place, Report
+from engine.language.rivals import check_rivals
 from engine.model.diagnostic import Diagnostic
 from engine.model.journey import Journey
 from engine.model.policy import Policy
@@ -63,6 +64,8 @@ def load_files(
         elif found.journey is not None:
             read[found.journey.name] = found
     check_jumps(read, _neighbours(first.values()))
+    if policy is not None:
+        check_rivals(read, policy)
     return JourneySet(
         {name: found.journey for name, found in read.items() if found.journey is not None},
         sorted(finding for report in reports for finding in report.diagnostics()),

@@ -31,6 +31,7 @@ from engine.model.profile import Profile
 from engine.runtime.evidence import Finding, Notes, Ties
 from engine.runtime.permission import check_permission
 from engine.store import audit as audit_store
+from engine.store import versions as versions_store
 from engine.store.audit import StoppedRun, Stopper
 from engine.store.audit_checks import CHECKS, DOUBLED
 from engine.store.database import Connection, Database
@@ -96,7 +97,7 @@ def audit(
     with database.connection() as connection:
         audit_store.begin(connection)
         rules = _Rules(_versions(connection, book), book.currency)
-        notes.unjudged += audit_store.unknown_versions(connection, list(rules.versions))
+        notes.unjudged += versions_store.unknown(connection, list(rules.versions))
         progress("events accepted and worked")
         lost, facts = _kept(connection, notes)
         for check in CHECKS:
@@ -255,7 +256,7 @@ def _looks_elsewhere(rule: Stop) -> bool:
 
 def _versions(connection: Connection, book: JourneyBook) -> dict[tuple[str, str], Journey]:
     found = dict(book.versions)
-    for name, version, source in audit_store.versions(connection):
+    for name, version, source in versions_store.ever(connection):
         if (name, version) not in found:
             journey, _ = load_journey(source, name)
             if journey is not None and journey.version == version:

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from engine.core.book import JourneyBook
 from engine.core.calendar import event_of, may_be_reached, reached, zone_for
 from engine.core.conditions import holds, names_used
@@ -103,7 +105,7 @@ def _search(shell: Shell, journey: Journey, batch: int, found: Searched) -> bool
             return False
         trait, days = _narrowed(calendar, look.since, target)
         profiles, last = calendars_store.shoppers(connection, look.place, batch, trait, days)
-        events = _events(connection, book, journey, profiles, look.since, target)
+        events = _events(connection, book, journey, profiles, look.since, target, now)
         if events:
             lines = [inbox_store.event_line(event, lane_of(event.sender)) for event in events]
             inbox_store.write(connection, lines, writer=_WRITER)
@@ -142,6 +144,7 @@ def _events(
     profiles: list[Profile],
     since: datetime,
     until: datetime,
+    now: datetime,
 ) -> list[Event]:
     """The events of those who reached the calendar, as far as the trigger's condition holds for
     them: of a schedule for everybody only those who are meant come into the inbox."""
@@ -167,7 +170,7 @@ def _events(
         ]
     names = identities_store.strongest(connection, {shopper.profile.id for shopper, _ in due})
     return [
-        _named(event, names[shopper.profile.id])
+        msgspec.structs.replace(event, identifiers=(names[shopper.profile.id],), received_at=now)
         for shopper, event in due
         if shopper.profile.id in names
     ]
@@ -184,16 +187,3 @@ def _load_history(
         connection, list(shoppers), needs, earliest
     ):
         shoppers[profile].history.add(name, Past(at, id, properties))
-
-
-def _named(event: Event, identifier: str) -> Event:
-    return Event(
-        event.id,
-        event.kind,
-        event.name,
-        event.time,
-        event.received_at,
-        (identifier,),
-        event.properties,
-        event.context,
-    )

@@ -50,7 +50,26 @@ class Observer:
         """The gate's word on ``message``, spoken at ``message.due_at``."""
 
 
-class Untraced(Outcome):
+class Reused(Outcome):
+    """An outcome for one stimulus after another: a fresh one would cost more than most
+    decisions, and one for each shopper more memory than the shopper."""
+
+    __slots__ = ()
+
+    def forget(self) -> None:
+        """Be as new."""
+        self.enrollments.clear()
+        self.entered.clear()
+        self.stopped.clear()
+        self.messages.clear()
+        self.audiences.clear()
+        self.consents.clear()
+        self.emitted.clear()
+        self.jumps.clear()
+        self.traces.clear()
+
+
+class Untraced(Reused):
     """Nobody reads the traces: none are kept."""
 
     __slots__ = ()

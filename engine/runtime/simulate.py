@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
@@ -35,8 +34,9 @@ from engine.model.event import Event
 from engine.model.journey import Journey
 from engine.model.message import Message
 from engine.model.policy import Policy
-from engine.model.profile import Consent, Profile
-from engine.runtime.observer import Observer, Tally, Untraced, undisturbed
+from engine.model.profile import Profile
+from engine.runtime.observer import Observer, Reused, Tally, Untraced, undisturbed
+from engine.runtime.person import Person, doubled
 
 __all__ = ["Observer", "Simulation", "Tally", "undisturbed"]
 
@@ -44,32 +44,6 @@ _TICK = timedelta(microseconds=1)
 _NO_ADDRESS = Verdict("skip", "no address")
 #: Whom events name that no shopper caused: they are fed to whom they are about.
 _NOBODY = ("winback:",)
-
-
-@dataclass(slots=True)
-class _Person:
-    """A shopper with what in the real store lies in other tables."""
-
-    shopper: Shopper
-    consents: dict[tuple[str, str], Consent] = field(default_factory=dict)
-    waiting: list[Message] = field(default_factory=list)
-    sent: list[tuple[str, datetime]] = field(default_factory=list)
-    #: no timer and no message falls due before; None: none ever does
-    next_at: datetime | None = None
-    #: up to when calendars have been looked at; None: the shopper has only just come
-    looked: datetime | None = None
-
-    def look_ahead(self) -> None:
-        """Work out ``next_at``."""
-        first: datetime | None = None
-        for run in self.shopper.live.values():
-            at = run.wake_at
-            if at is not None and (first is None or at < first):
-                first = at
-        for message in self.waiting:
-            if first is None or message.due_at < first:
-                first = message.due_at
-        self.next_at = first
 
 
 class Simulation:
@@ -99,8 +73,9 @@ class Simulation:
         self.tallies = {journey.name: Tally() for journey in chosen}
         self.events = 0
         self._who: dict[str, int] = {}
-        self._people: dict[int, _Person] = {}
-        self._accounts: dict[int, set[str]] = {}
+        self._people: dict[int, Person] = {}
+        #: what the core decides goes in here. Empty between two stimuli, so all shoppers share it.
+        self._outcome = Reused() if self._observed else Untraced()
         self._last: datetime | None = None
         self._uncapped = frozenset(uncapped(policy))
         #: before it only ``learn`` was called: calendars of then began nothing
@@ -173,17 +148,17 @@ class Simulation:
     def called(self, profile: int) -> str:
         """What a shopper is called where they may be named: by a user id before a cart or a
         cookie, never by an address or a number."""
-        names = [name for name, owner in self._who.items() if owner == profile]
+        names = self._people[profile].names
         for kind in ("user:", "cart:", "anonymous:"):
             if found := sorted(name for name in names if name.startswith(kind)):
                 return found[0]
         return f"profile:{profile}"
 
-    def _run_on(self, person: _Person, end: datetime) -> None:
+    def _run_on(self, person: Person, end: datetime) -> None:
         self._pass_time(person, end, self._fire_each)
 
     def _pass_time(
-        self, person: _Person, until: datetime, fire: Callable[[_Person, datetime], None]
+        self, person: Person, until: datetime, fire: Callable[[Person, datetime], None]
     ) -> None:
         """Let all happen that happens to a shopper of itself by ``until``. ``fire`` does so for
         timers and messages."""
@@ -204,7 +179,7 @@ class Simulation:
             person.looked = max(until, after)
         fire(person, until)
 
-    def _fire(self, person: _Person, until: datetime) -> None:
+    def _fire(self, person: Person, until: datetime) -> None:
         """Fire all timers, then judge all messages."""
         if person.next_at is None:
             return
@@ -215,12 +190,12 @@ class Simulation:
             on_timers(self.book, shopper, until + _TICK, None)
         self._settle(person, until)
 
-    def _fire_each(self, person: _Person, until: datetime) -> None:
+    def _fire_each(self, person: Person, until: datetime) -> None:
         """A message that waits may be judged between two timers: go from one to the next."""
         while (moment := person.next_at) is not None and moment <= until:
             self._fire(person, moment)
 
-    def _work_emitted(self, person: _Person) -> None:
+    def _work_emitted(self, person: Person) -> None:
         """What steps emitted is worked before anything else happens to the shopper, as where it
         lies in the inbox and holds them."""
         shopper = person.shopper
@@ -233,48 +208,54 @@ class Simulation:
                     self.observer.happened(shopper, event)
                 on_event(self.book, shopper, event, None)
 
-    def _person_of(self, event: Event) -> _Person:
+    def _person_of(self, event: Event) -> Person:
         who, names = self._who, event.identifiers
         id = who.get(names[0])
-        if id is not None and (len(names) == 1 or all(who.get(name) == id for name in names)):
-            return self._people[id]
+        if id is not None:
+            for name in names:
+                if who.get(name) != id:
+                    break
+            else:
+                return self._people[id]
         known = {name: who[name] for name in names if name in who}
         if not known:  # somebody new: there is nothing to resolve
             id = profile_id(names[0])
+            person = self._people[id] = self._new_person(id)
             for name in names:
                 who[name] = id
-            self._note_accounts(id, names)
-            person = self._people[id] = self._new_person(id)
+                person.names.append(name)
             return person
-        accounts = {id: self._accounts[id] for id in known.values() if id in self._accounts}
+        accounts = {
+            id: {n for n in self._people[id].names if n.startswith("user:")}
+            for id in set(known.values())
+        }
         resolution = resolve([event], known, accounts)
-        who.update(resolution.assigned)
         id = resolution.profiles[0]
-        self._note_accounts(id, names)
         person = self._people.get(id) or self._people.setdefault(id, self._new_person(id))
+        for name in resolution.assigned:
+            before = who.get(name)
+            # What a merge moves, moves with the profile that is gone.
+            if before is None or before not in resolution.merged:
+                if before is not None:
+                    self._people[before].names.remove(name)
+                who[name] = id
+                person.names.append(name)
         for gone in resolution.merged:
             self._merge(gone, id, event.time)
         return person
 
-    def _new_person(self, id: int) -> _Person:
-        outcome = Outcome() if self._observed else Untraced()
-        return _Person(Shopper(Profile(id), outcome=outcome))
-
-    def _note_accounts(self, id: int, names: Iterable[str]) -> None:
-        for name in names:
-            if name.startswith("user:"):
-                self._accounts.setdefault(id, set()).add(name)
+    def _new_person(self, id: int) -> Person:
+        return Person(Shopper(Profile(id), outcome=self._outcome))
 
     def _merge(self, gone_id: int, into_id: int, at: datetime) -> None:
         gone, into = self._people.pop(gone_id), self._people[into_id]
-        if self._observed:
-            self.observer.merged(gone_id, into_id)
         for person in (gone, into):  # each up to date by itself, before they are one
             self._pass_time(person, at - _TICK, self._fire)
-        self._accounts.setdefault(into_id, set()).update(self._accounts.pop(gone_id, ()))
-        for name, owner in self._who.items():
-            if owner == gone_id:
-                self._who[name] = into_id
+        if self._observed:
+            self.observer.merged(gone_id, into_id)
+        for name in gone.names:
+            self._who[name] = into_id
+        into.names += gone.names
         one, other = into.shopper, gone.shopper
         one.profile = merged_profiles(one.profile, other.profile)
         one.history.take(other.history)
@@ -283,7 +264,7 @@ class Simulation:
             mine = one.runs.get(place)
             if mine is None or last.started_at > mine.started_at:
                 one.runs[place] = Run(last.started_at, last.active or bool(mine and mine.active))
-        ended = self._doubled(one, other)
+        ended = doubled(one, other)
         for run in other.live.values():
             if run.id not in ended:
                 one.live[run.id] = msgspec.structs.replace(run, profile_id=into_id)
@@ -296,19 +277,7 @@ class Simulation:
         after_merge(self.book, one)
         self._settle(into, at - _TICK)
 
-    @staticmethod
-    def _doubled(one: Shopper, other: Shopper) -> set[str]:
-        """Of two active runs of the same journey and key, the one that began later."""
-        mine = {(r.journey, r.key): r for r in one.live.values() if r.status == "active"}
-        ended: set[str] = set()
-        for run in other.live.values():
-            twin = mine.get((run.journey, run.key))
-            if run.status == "active" and twin is not None:
-                later = max(run, twin, key=lambda r: (r.entered_at, r.event_id))
-                ended.add(later.id)
-        return ended
-
-    def _settle(self, person: _Person, now: datetime) -> None:
+    def _settle(self, person: Person, now: datetime) -> None:
         """Take in what the core decided, and put what is due by ``now`` through the gate."""
         shopper = person.shopper
         outcome = shopper.outcome
@@ -320,14 +289,16 @@ class Simulation:
         if changed:
             self._take_in(person, outcome)
         if changed or outcome.traces:
-            shopper.outcome = Outcome() if self._observed else Untraced()
+            self._outcome.forget()
         if person.waiting:
             self._deliver(person, now)
         elif changed:
-            self._release(person)
+            person.release()
+        if len(shopper.runs) > person.runs_kept:
+            person.forget_runs(self.book, now)
         person.look_ahead()
 
-    def _take_in(self, person: _Person, outcome: Outcome) -> None:
+    def _take_in(self, person: Person, outcome: Outcome) -> None:
         for id, run in outcome.enrollments.items():
             tally = self.tallies[run.journey]
             if id in outcome.entered:
@@ -344,7 +315,7 @@ class Simulation:
             person.waiting = [m for m in person.waiting if m.enrollment_id not in outcome.stopped]
         person.waiting += [m for m in outcome.messages if m.enrollment_id not in outcome.stopped]
 
-    def _deliver(self, person: _Person, now: datetime) -> None:
+    def _deliver(self, person: Person, now: datetime) -> None:
         waiting = person.waiting
         while waiting:
             if len(waiting) == 1:
@@ -370,9 +341,9 @@ class Simulation:
                 self.tallies[message.journey].messages += 1
                 if self.policy.caps and message.topic not in self._uncapped:
                     person.sent.append((message.channel, message.due_at))
-        self._release(person)
+        person.release()
 
-    def _judge(self, person: _Person, message: Message) -> Verdict:
+    def _judge(self, person: Person, message: Message) -> Verdict:
         traits = person.shopper.profile.traits
         kind = "email" if message.channel == "email" else "phone"
         if not self.bare and message.channel != "webhook" and not traits.get(kind):
@@ -380,17 +351,3 @@ class Simulation:
         consents = person.consents.values()
         at = message.due_at
         return judge(message, self.policy, traits, consents, "", person.sent, at, bare=self.bare)
-
-    @staticmethod
-    def _release(person: _Person) -> None:
-        """Let go of finished runs that have nothing left for a stop to reach, and of the trigger
-        events of runs that are gone."""
-        shopper = person.shopper
-        live = shopper.live
-        if live:
-            busy = {message.enrollment_id for message in person.waiting}
-            for run in list(live.values()):
-                if run.status == "finished" and not run.on_audience and run.id not in busy:
-                    del live[run.id]
-        if shopper.triggers and not live and not person.waiting:
-            shopper.triggers.clear()

@@ -298,3 +298,22 @@ def shoppers(connection: Connection) -> int:
     """How many profiles there are."""
     row = connection.execute("select count(*) from profile").fetchone()
     return int(row[0]) if row else 0
+
+
+def ever(connection: Connection) -> list[tuple[str, str, str]]:
+    """(journey, version, YAML) of every version that was ever in force here."""
+    rows = connection.execute("select journey, version, source from journey_version").fetchall()
+    return [(str(r[0]), str(r[1]), str(r[2])) for r in rows]
+
+
+def unknown(connection: Connection, known: Sequence[tuple[str, str]]) -> int:
+    """Runs of journey versions other than the ``known``."""
+    row = connection.execute(
+        """
+        select count(*) from enrollment e where not exists (
+            select from unnest(%s::text[], %s::text[]) as k(journey, version)
+             where k.journey = e.journey and k.version = e.version)
+        """,
+        [[journey for journey, _ in known], [version for _, version in known]],
+    ).fetchone()
+    return int(row[0]) if row else 0

@@ -19,23 +19,18 @@ from click.testing import CliRunner, Result
 from psycopg.conninfo import conninfo_to_dict
 
 from engine.cli.main import group
-from engine.clock import ManualClock
-from engine.intake.lanes import LANES, lane_of
-from engine.language import load_journeys
-from engine.model.event import Event
+from engine.intake.lanes import lane_of
 from engine.runtime import shelf as shelf_module
 from engine.runtime.apply import Overtaken, TooFar, apply, follow_files, follow_up
 from engine.runtime.audit import audit
 from engine.runtime.drain import drain
-from engine.runtime.plan import NothingToGoBackTo, Plan, Wanted, before_it, draw
+from engine.runtime.plan import NothingToGoBackTo, Plan, before_it
 from engine.runtime.shelf import Shelf
 from engine.runtime.shell import Shell
-from engine.runtime.wake import wake
-from engine.store import inbox
 from engine.store.database import Database
+from tests.integration.versions_kit import HOUR, Run, World, event, new_project
 
 T0 = datetime(2026, 11, 20, tzinfo=UTC)
-HOUR = timedelta(hours=1)
 #: When the journey is edited: after all cohorts came in.
 NOW = T0 + 100 * HOUR
 SHOPPERS = 1000
@@ -66,75 +61,6 @@ steps:
 OTHER = "journey: other\ntrigger: {event: Product Added}\nsteps: [{wait: 90 days}]\n"
 
 
-class World:
-    """One shop: its project directory, its database, and what stands for its workers."""
-
-    def __init__(self, database: Database, project: Path, now: datetime) -> None:
-        self.database, self.project = database, project
-        self.clock = ManualClock(now)
-        self.shelf = Shelf(database, self.clock, project)
-        self.shell = Shell(database, self.clock, self.shelf.book, self.shelf.policy)
-
-    def write(self, name: str, text: str) -> None:
-        (self.project / f"journeys/{name}.yaml").write_text(text)
-
-    def wanted(self, **more: Any) -> Wanted:
-        found = load_journeys(self.project / "journeys")
-        assert not [d for d in found.diagnostics if d.severity == "error"]
-        return Wanted(found.journeys, **more)
-
-    def plan(self, wanted: Wanted | None = None) -> Plan:
-        with self.database.connection() as connection:
-            return draw(connection, wanted or self.wanted(), self.clock.now(), "USD")
-
-    def apply(self, wanted: Wanted | None = None, **more: Any) -> Plan:
-        chosen = wanted or self.wanted()
-        return apply(self.database, chosen, self.clock.now, "asha", **more).plan
-
-    def accept(self, *events: Event) -> None:
-        lines = [inbox.event_line(event, lane_of(event.sender)) for event in events]
-        with self.database.connection() as connection:
-            inbox.write(connection, lines, writer="web:test")
-
-    def work(self, until: datetime) -> None:
-        """Let the workers go on until then, hour by hour."""
-        while True:
-            for lane in range(LANES):
-                while drain(self.shell, lane).taken:
-                    pass
-            while wake(self.shell).woken:
-                pass
-            if self.clock.now() >= until:
-                return
-            self.clock.move_to(min(self.clock.now() + HOUR, until))
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with self.database.connection() as connection:
-            return connection.execute(query.encode()).fetchall()
-
-    def runs(self, journey: str = "cart") -> dict[str, Run]:
-        rows = self.rows(
-            "select id::text, version, at, wake_at, status, reason, stopped_by, visits"
-            f" from enrollment where journey = '{journey}'"
-        )
-        return {row[0]: Run(*row[1:]) for row in rows}
-
-
-class Run(NamedTuple):
-    version: str
-    at: str | None
-    wake_at: datetime | None
-    status: str
-    reason: str
-    stopped_by: str
-    visits: int
-
-
-def event(name: str, user: int, time: datetime, **properties: Any) -> Event:
-    id = f"{name}-{user}-{time:%d%H%M%S}"
-    return Event(id, "track", name, time, time, (f"user:{user}",), properties)
-
-
 def opened(server: str, name: str) -> Database:
     socket = conninfo_to_dict(server)["host"]
     return Database(f"postgresql://postgres:@/{name}?host={socket}")
@@ -143,15 +69,6 @@ def opened(server: str, name: str) -> Database:
 @pytest.fixture(autouse=True)
 def _look_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shelf_module, "EVERY", 0.0)
-
-
-def new_project(path: Path) -> Path:
-    for name in ("journeys", "config", "templates/hello"):
-        (path / name).mkdir(parents=True)
-    (path / "templates/hello/email.en.html").write_text("---\nsubject: x\n---\nx")
-    (path / "journeys/cart.yaml").write_text(CART)
-    (path / "journeys/other.yaml").write_text(OTHER)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +82,9 @@ def grown(
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"create database {name} template {_template}".encode())
         with opened(postgres_url, name) as database:
-            world = World(database, new_project(tmp_path_factory.mktemp("grown")), T0)
+            world = World(
+                database, new_project(tmp_path_factory.mktemp("grown"), cart=CART, other=OTHER), T0
+            )
             world.apply()
             grow(world)
         yield name
@@ -203,7 +122,7 @@ def copies(postgres_url: str, grown: str, tmp_path: Path) -> Iterator[Callable[[
             admin.execute(f"create database {name} template {grown}".encode())
             stack.callback(admin.execute, f"drop database {name} with (force)".encode())
             database = stack.enter_context(opened(postgres_url, name))
-            return World(database, new_project(tmp_path / name), NOW)
+            return World(database, new_project(tmp_path / name, cart=CART, other=OTHER), NOW)
 
         yield make
 
@@ -591,7 +510,7 @@ def test_an_apply_that_dies_has_changed_nothing(
 
 def test_before_the_first_apply_the_files_are_live(database_url: str, tmp_path: Path) -> None:
     with Database(database_url) as database:
-        world = World(database, new_project(tmp_path / "shop"), T0)
+        world = World(database, new_project(tmp_path / "shop", cart=CART, other=OTHER), T0)
         world.accept(event("Product Added", 1, T0))
         world.work(T0)
         assert world.plan().base is None

@@ -119,6 +119,11 @@ trigger: {event: Order Completed, again: always}
 stop: {event: Order Completed, goal: true}
 steps:
   - wait: {until: profile.birthday, at: "09:00", shift: -2 days}
+  - branch:
+      - if: did("Product Added", within="4 days") and trigger.price
+        steps:
+          - send: email
+            template: added
   - send: email
     template: t
     if overdue: next window after 2 hours

@@ -34,6 +34,7 @@ from tests.unit.core.build import (
     VIEW,
     Play,
     at,
+    branch,
     condition,
     event,
     journey,
@@ -367,6 +368,11 @@ class TestJump:
             seen.batch(*(event_of(each, ("user:1",), T0) for each in emitted))
             rounds += 1
         assert rounds == LONGEST_CHAIN
+
+    def test_what_another_journey_looks_back_at_is_loaded_before_the_jump(self) -> None:
+        looks = branch(('did("Page", within="2 days")', [send()]))
+        book = open_book([journey(jump("b"), name="a"), journey(looks, name="b", trigger="No")])
+        assert book.history[VIEW] == {"Page": timedelta(days=2)}
 
     def test_the_book_knows_where_jumps_may_lead(self) -> None:
         a = journey(jump("b"), name="a")

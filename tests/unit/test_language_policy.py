@@ -138,3 +138,12 @@ def test_all_at_once_and_the_rest_counts() -> None:
     assert [finding.code for finding in found] == ["J011", "J007", "J005"]
     assert policy.shop.name == "Chai & Co"
     assert policy.caps == (Cap(1, timedelta(days=1)),)
+
+
+def test_the_blast_radius() -> None:
+    assert load_policy("{}")[0].blast_radius == 500
+    policy, found = load_policy("blast radius: 0\n")
+    assert (policy.blast_radius, found) == (0, [])
+    policy, found = load_policy("blast radius: few\n")
+    assert policy.blast_radius == 500
+    assert [(f.code, f.line, f.column) for f in found] == [("J011", 1, 15)]

@@ -195,7 +195,7 @@ def test_added_stops_are_those_of_another_event_or_condition() -> None:
 
 def test_words() -> None:
     assert step_label(journey(), "steps/2") == "step 3 (click)"
-    assert step_label(journey(), "steps/2/then/0") == "step 3.1"
+    assert step_label(journey(), "steps/2/then/0") == "step 3.then.1"
     assert step_label(journey(), "trigger/without") == "'trigger/without'"
     assert moved_between(moved_words("a1", "b2", "keeps its timer")) == ("a1", "b2")
     assert moved_between("for Email Clicked") is None

@@ -1,0 +1,205 @@
+"""``winback explain``: what became of one shopper, and why, and why not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from engine import bootstrap
+from engine.cli._changes import shop
+from engine.cli.main import FINDINGS, print_json
+from engine.core.book import JourneyBook
+from engine.language import load_policy
+from engine.model.message import Message
+from engine.runtime.explain import Explanation, Story, explain
+from engine.runtime.in_force import Past
+from engine.runtime.retrace import differences
+from engine.runtime.why_not import WhyNot, why_not
+from engine.settings import Settings
+from engine.testing.scenario.record import scenario_text
+
+_STYLES = {"active": "cyan", "stopped": "yellow", "finished": "green", "merged": "dim"}
+
+
+@click.command()
+@click.argument("shopper")
+@click.option("--journey", "only", metavar="NAME", help="Only this journey.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Replay the shopper from the event log and compare every decision, to the letter.",
+)
+@click.option(
+    "--as-scenario",
+    is_flag=True,
+    help="Print the shopper's story as a scenario for `winback test`, nobody's data in it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def command(
+    project_dir: Path | None,
+    shopper: str,
+    only: str | None,
+    verify: bool,
+    as_scenario: bool,
+    as_json: bool,
+) -> int:
+    """Tell every decision about one shopper: where in the YAML, why, and when.
+
+    SHOPPER is a user id, an e-mail address, a phone number, an anonymous id, a cart id or a
+    profile's number. Addresses that you did not give are not shown. For journeys in force that
+    the shopper did not enter, it tells which condition of the trigger did not hold.
+
+    Exit codes: 0 told, 1 nobody goes by that name, or --verify found a difference, 2 wrong usage.
+
+    \b
+    Example:
+      winback explain asha@example.com
+      winback explain user:42 --journey cart --json
+      winback explain 42 --verify
+      winback explain 42 --as-scenario > journeys/tests/recorded.yaml
+    """
+    if as_scenario and (verify or as_json):
+        raise click.UsageError("--as-scenario stands alone.")
+    settings = Settings.from_environment(project_dir=project_dir)
+    policy, _ = load_policy(settings.project_dir / "config" / "winback.yaml")
+    rules = policy.shop
+    wrong: list[str] | None = None
+    with shop(settings) as (database, clock):
+        book = bootstrap.journeys(settings, database).book()
+        with database.connection() as connection:
+            found = explain(connection, shopper, rules.country)
+            if verify:
+                past = Past(connection, book.current)
+                wrong = differences(found, past, rules.currency, rules.timezone)
+        now = clock.now()
+    if only is not None and only not in {s.run.journey for s in found.stories} | set(book.current):
+        raise click.UsageError(f"There is no journey '{only}'.")
+    stories = [s for s in found.stories if only in (None, s.run.journey)]
+    if as_scenario:
+        click.echo(
+            scenario_text(
+                found.profile,
+                [logged.event for logged in found.log],
+                [message for story in stories for message in story.messages],
+                [story.run for story in stories],
+                until=now,
+                consents=found.consents,
+                journeys=[journey for journey in found.versions.values() if journey],
+                timezone=rules.timezone,
+            ),
+            nl=False,
+        )
+        return 0
+    answers = [one for one in why_not(found, book) if only in (None, one.journey)]
+    if as_json:
+        print_json(_document(found, stories, answers, wrong))
+    else:
+        _print(found, stories, answers, book)
+        if wrong is not None:
+            _print_verdict(found, wrong)
+    return FINDINGS if wrong else 0
+
+
+def _document(
+    found: Explanation, stories: list[Story], answers: list[WhyNot], wrong: list[str] | None
+) -> dict[str, Any]:
+    return {
+        "profile": found.profile.id,
+        "identifiers": found.names,
+        "consents": [msgspec.to_builtins(consent) for consent in found.consents],
+        "suppressed": [{"channel": c, "reason": r} for c, r in found.blocks],
+        "runs": [
+            {
+                **msgspec.to_builtins(story.run),
+                "trace": [asdict(line) for line in story.lines],
+                "messages": [
+                    {
+                        **msgspec.to_builtins(message),
+                        "attempts": [a._asdict() for a in found.attempts.get(message.id, ())],
+                    }
+                    for message in story.messages
+                ],
+            }
+            for story in stories
+        ],
+        "why_not": [answer._asdict() for answer in answers],
+        "differences": wrong,
+    }
+
+
+def _print(
+    found: Explanation, stories: list[Story], answers: list[WhyNot], book: JourneyBook
+) -> None:
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    profile = found.profile
+    console.print(Text(f"Profile {profile.id}", "bold") + Text(f"  {', '.join(found.names)}"))
+    console.print(f"  {len(found.log):,} events, {profile.orders:,} orders")
+    for consent in found.consents:
+        said = "yes" if consent.granted else "no"
+        console.print(f"  {said} to {consent.channel} {consent.topic}, {consent.at:%Y-%m-%d %H:%M}")
+    for channel, reason in found.blocks:
+        console.print(Text(f"  blocked on {channel}: {reason}", "red"))
+    for story in stories:
+        console.print()
+        _print_story(console, found, story)
+    if answers:
+        console.print(Text("\nWhy not", "bold"))
+    for answer in answers:
+        console.print(f"  {answer.journey}: {answer.because}")
+    if not stories and not answers and not book.current:
+        console.print("No journey is in force.")
+
+
+def _print_story(console: Console, found: Explanation, story: Story) -> None:
+    run = story.run
+    head = Text(run.journey, "bold")
+    head.append(f" {run.key}" if run.key else "")
+    head.append(f"  {run.status}", _STYLES[run.status])
+    head.append(f": {run.reason}" if run.reason else "")
+    head.append(", goal reached" if run.goal else "")
+    head.append(", held out: gets nothing on purpose" if run.held_out else "")
+    if run.wake_at is not None:
+        head.append(f", until {run.wake_at:%Y-%m-%d %H:%M:%S}")
+    console.print(head)
+    said: dict[str, list[Message]] = {message.step: [] for message in story.messages}
+    for message in story.messages:
+        said[message.step].append(message)
+    for line in story.lines:
+        place = f"{run.journey}.yaml:{line.file_line}" if line.file_line else line.version
+        text = Text(f"  {line.at:%Y-%m-%d %H:%M:%S}  ")
+        text.append(f"{place}  {line.path}  ", "dim")
+        text.append(line.verdict, "bold")
+        text.append(f"  {line.why}" if line.why else "")
+        console.print(text)
+        if line.verdict == "sends":
+            for message in said.get(line.path, [])[:1]:
+                _print_message(console, found, message)
+                said[line.path].pop(0)
+
+
+def _print_message(console: Console, found: Explanation, message: Message) -> None:
+    fate = f"{message.status}{': ' + message.reason if message.reason else ''}"
+    if message.status == "due":
+        fate += f", from {message.due_at:%Y-%m-%d %H:%M} on"
+    console.print(f"      {message.channel} {message.template} ({message.topic}) {fate}")
+    for attempt in found.attempts.get(message.id, ()):
+        outcome = attempt.outcome or "no answer yet"
+        detail = f" ({attempt.detail})" if attempt.detail else ""
+        console.print(f"      {attempt.handed_at:%Y-%m-%d %H:%M:%S}  {outcome}{detail}")
+
+
+def _print_verdict(found: Explanation, wrong: list[str]) -> None:
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    if not wrong:
+        runs = len(found.stories)
+        words = f"\nReplayed {len(found.log):,} events: the same {runs:,} runs, to the letter."
+        console.print(Text(words, "green"))
+        return
+    console.print(Text(f"\n{len(wrong):,} differences; the first: {wrong[0]}", "red"))

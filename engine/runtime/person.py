@@ -1,0 +1,79 @@
+"""A shopper in a simulation: with what lies in other tables of the real store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from engine.core.book import JourneyBook
+from engine.core.shopper import Shopper
+from engine.model.message import Message
+from engine.model.profile import Consent
+
+
+@dataclass(slots=True)
+class Person:
+    """A shopper with what in the real store lies in other tables."""
+
+    shopper: Shopper
+    consents: dict[tuple[str, str], Consent] = field(default_factory=dict)
+    waiting: list[Message] = field(default_factory=list)
+    sent: list[tuple[str, datetime]] = field(default_factory=list)
+    #: the identifiers that lead here
+    names: list[str] = field(default_factory=list)
+    #: so many runs are remembered before old ones are forgotten
+    runs_kept: int = 16
+    #: no timer and no message falls due before; None: none ever does
+    next_at: datetime | None = None
+    #: up to when calendars have been looked at; None: the shopper has only just come
+    looked: datetime | None = None
+
+    def look_ahead(self) -> None:
+        """Work out ``next_at``."""
+        first: datetime | None = None
+        for run in self.shopper.live.values():
+            at = run.wake_at
+            if at is not None and (first is None or at < first):
+                first = at
+        for message in self.waiting:
+            if first is None or message.due_at < first:
+                first = message.due_at
+        self.next_at = first
+
+    def release(self) -> None:
+        """Let go of finished runs that have nothing left for a stop to reach, and of the trigger
+        events of runs that are gone."""
+        shopper = self.shopper
+        live = shopper.live
+        if live:
+            busy = {message.enrollment_id for message in self.waiting}
+            for run in list(live.values()):
+                if run.status == "finished" and not run.on_audience and run.id not in busy:
+                    del live[run.id]
+        if shopper.triggers and not live and not self.waiting:
+            shopper.triggers.clear()
+
+    def forget_runs(self, book: JourneyBook, now: datetime) -> None:
+        """Forget past runs that keep nobody from starting anew: else a shopper with many products
+        is remembered for each of them."""
+        runs = self.shopper.runs
+        for place, run in list(runs.items()):
+            journey = book.current.get(place[0])
+            again = None if journey is None else journey.trigger.again
+            if run.active or again is None or again.rule == "never":
+                continue
+            if again.rule == "always" or now - run.started_at > again.after:
+                del runs[place]
+        self.runs_kept = max(16, 2 * len(runs))
+
+
+def doubled(one: Shopper, other: Shopper) -> set[str]:
+    """Of two active runs of the same journey and key, the one that began later."""
+    mine = {(r.journey, r.key): r for r in one.live.values() if r.status == "active"}
+    ended: set[str] = set()
+    for run in other.live.values():
+        twin = mine.get((run.journey, run.key))
+        if run.status == "active" and twin is not None:
+            later = max(run, twin, key=lambda r: (r.entered_at, r.event_id))
+            ended.add(later.id)
+    return ended
