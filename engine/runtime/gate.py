@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from engine.core.gate import judge
+from engine.core.gate import Verdict, judge
 from engine.model.policy import Policy
 from engine.runtime.shell import Shell
 from engine.store import messages as messages_store
@@ -65,6 +65,9 @@ def claim_within(
 
 Refusal = tuple[int, str, str, str, datetime | None]
 
+#: Without the journey's stops nobody can say that the purchase has not come (P3).
+_UNSTOPPABLE = Verdict("skip", "its version of the journey no longer loads")
+
 
 def _judge(
     connection: Connection,
@@ -79,6 +82,7 @@ def _judge(
     uncapped = [name for name, topic in policy.topics.items() if topic.consent == "none"]
     earliest = min(c.message.due_at for c in candidates) if shell.exact else now
     sent = _sent(connection, policy, ids, uncapped, earliest)
+    unread = _unread(shell, candidates)
     go: list[Candidate] = []
     refused: list[Refusal] = []
     for candidate in sorted(candidates, key=lambda c: (c.message.due_at, c.message.id)):
@@ -87,16 +91,19 @@ def _judge(
             now = message.due_at
         why = blocked.get((address(candidate), message.channel), "")
         history = sent.setdefault(message.profile_id, [])
-        verdict = judge(
-            message,
-            policy,
-            candidate.profile.traits,
-            consents.get(message.profile_id, ()),
-            why,
-            history,
-            now,
-            bare=shell.bare,
-        )
+        if (message.journey, message.version) in unread:
+            verdict = _UNSTOPPABLE
+        else:
+            verdict = judge(
+                message,
+                policy,
+                candidate.profile.traits,
+                consents.get(message.profile_id, ()),
+                why,
+                history,
+                now,
+                bare=shell.bare,
+            )
         if verdict.action == "send":
             go.append(candidate)
             if message.topic not in uncapped:
@@ -105,6 +112,13 @@ def _judge(
             status = "due" if verdict.action == "wait" else "skipped"
             refused.append((message.profile_id, message.id, status, verdict.reason, verdict.until))
     return go, refused
+
+
+def _unread(shell: Shell, candidates: list[Candidate]) -> set[tuple[str, str]]:
+    """The (journey, version)s of ``candidates`` that no longer load."""
+    needed = {(c.message.journey, c.message.version) for c in candidates}
+    missing = needed - shell.book().versions.keys()
+    return missing - shell.book(missing).versions.keys() if missing else missing
 
 
 def _sent(
