@@ -76,6 +76,7 @@ def drain(shell: Shell, lane: int, limit: int = 1000, lanes: int = 1) -> Drained
     A batch that fails for any other reason is worked in smaller parts, down to the one event
     that does not go through: that one is set aside, so it cannot hold up its lane.
     """
+    shell.book()  # if the project cannot be read, that is no event's fault: raise it here
     try:
         return _drain_or_start_again(shell, lane, limit, lanes)
     except Unavailable:

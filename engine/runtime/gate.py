@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from engine.core.gate import judge, uncapped
+from engine.core.gate import Verdict, judge, uncapped
 from engine.model.policy import Policy
 from engine.runtime.shell import Shell
 from engine.store import messages as messages_store
@@ -65,6 +65,9 @@ def claim_within(
 
 Refusal = tuple[int, str, str, str, datetime | None, datetime | None]
 
+#: Without the journey's stops nobody can say that the purchase has not come (P3).
+_UNSTOPPABLE = Verdict("skip", "its version of the journey no longer loads")
+
 
 def _judge(
     connection: Connection,
@@ -79,6 +82,7 @@ def _judge(
     free = uncapped(policy)
     earliest = min(c.message.due_at for c in candidates) if shell.exact else now
     sent = _sent(connection, policy, ids, free, earliest)
+    unread = _unread(shell, candidates)
     go: list[Candidate] = []
     refused: list[Refusal] = []
     for candidate in sorted(candidates, key=_rank):
@@ -87,16 +91,19 @@ def _judge(
             now = message.due_at
         why = blocked.get((address(candidate), message.channel), "")
         history = sent.setdefault(message.profile_id, [])
-        verdict = judge(
-            message,
-            policy,
-            candidate.profile.traits,
-            consents.get(message.profile_id, ()),
-            why,
-            history,
-            now,
-            bare=shell.bare,
-        )
+        if (message.journey, message.version) in unread:
+            verdict = _UNSTOPPABLE
+        else:
+            verdict = judge(
+                message,
+                policy,
+                candidate.profile.traits,
+                consents.get(message.profile_id, ()),
+                why,
+                history,
+                now,
+                bare=shell.bare,
+            )
         if verdict.action == "send":
             go.append(candidate)
             if message.topic not in free:
@@ -120,6 +127,13 @@ def _rank(candidate: Candidate) -> tuple[int, datetime, str]:
     """For the last slot of a cap: the higher priority first, then who has been due for longer."""
     message = candidate.message
     return -message.priority, message.due_at, message.id
+
+
+def _unread(shell: Shell, candidates: list[Candidate]) -> set[tuple[str, str]]:
+    """The (journey, version)s of ``candidates`` that no longer load."""
+    needed = {(c.message.journey, c.message.version) for c in candidates}
+    missing = needed - shell.book().versions.keys()
+    return missing - shell.book(missing).versions.keys() if missing else missing
 
 
 def _sent(

@@ -57,10 +57,11 @@ def save(
     emitted: list[Emitted] = []
     for shopper in changed:
         outcome = shopper.outcome
+        waits = {m.enrollment_id for m in outcome.messages} - outcome.stopped
         id = shopper.profile.id
         for run in outcome.enrollments.values():
             (new if run.id in outcome.entered else moved).append(run)
-            if run.status == "finished" and run.live:
+            if run.status == "finished" and run.live and run.id not in waits:
                 finished.append((id, run.id))
         stopped += [(id, run) for run in outcome.stopped]
         for message in outcome.messages:

@@ -151,7 +151,7 @@ class Pipeline:
         self.shell = Shell(
             self.database,
             self.clock,
-            lambda: open_book(self.journeys),
+            lambda needed=(): open_book(self.journeys),
             lambda: self.policy,
             PlainRenderer(),
             {"email": self.email, "sms": self.sms},

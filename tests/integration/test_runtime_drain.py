@@ -244,6 +244,22 @@ class TestSetAside:
         assert len(shop.runs()) == 24
         assert shop.one("select body like '%%u0000%%' from rejected")
 
+    def test_a_project_that_cannot_be_read_is_no_event_s_fault(self, make: Make) -> None:
+        shop = make()
+        shop.accept(view())
+        real = shop.shell.book
+
+        def unreadable(*_: object) -> Any:
+            raise PermissionError("journeys")
+
+        shop.shell.book = unreadable
+        for _ in range(3):
+            with pytest.raises(PermissionError):
+                shop.drain()
+        shop.shell.book = real
+        assert shop.drain().refused == 0
+        assert len(shop.runs()) == 1
+
 
 class TestMerge:
     def test_everything_moves(self, make: Make) -> None:

@@ -194,6 +194,15 @@ class TestStops:
         assert shop.deliver().claimed == 0
         assert shop.messages() == [("now", "cancelled", "stopped")]
 
+    def test_a_journey_that_can_no_longer_be_read_says_nothing(self, make: Make) -> None:
+        """Its stops are gone with it: whether the shopper has bought, nobody can say."""
+        shop = make()
+        shop.drain(view(product="p1", who=WHO))
+        shop.journeys = []
+        shop.drain(order(at(seconds=1), "p1"))
+        assert shop.deliver().claimed == 0
+        assert shop.messages() == [("now", "skipped", "its version of the journey no longer loads")]
+
 
 class TestPermission:
     def test_withdrawn_between_the_decision_and_the_gate(self, make: Make) -> None:
