@@ -64,34 +64,32 @@ def drain(lane: int) -> None:
     at = bench()
     deadline = time.monotonic() + PATIENCE
     lanes = LANES
+    held: list[tuple[int, str]] = []
     while time.monotonic() < deadline:
         done = drain_lane(at.shell, lane, lanes=lanes)
         if not done.taken:
-            return  # dry, or in the hands of others, who look for more when they are done
+            break  # dry, or in the hands of others, who look for more when they are done
         if done.emitted:
             _hint_drains(at)
-        if len(done.fresh) <= THREADS:
-            at.deliverer.deliver_fresh(done.fresh)
-        else:
-            _share_out(at, done.fresh)
+        held += _deliver_fresh(at, done.fresh)
         # As long as there is little, one worker takes all there is; of much, each takes a part.
         lanes = SHARE if done.taken > MUCH else LANES
+    _share_out(at, held)
 
 
 def wake() -> None:
     """Wake the runs whose timers have run out, and deliver what that made due."""
     at = bench()
     deadline = time.monotonic() + PATIENCE
+    held: list[tuple[int, str]] = []
     while time.monotonic() < deadline:
         done = wake_due(at.shell)
         if done.emitted:
             _hint_drains(at)
-        if len(done.fresh) <= THREADS:
-            at.deliverer.deliver_fresh(done.fresh)
-        else:
-            _share_out(at, done.fresh)  # the next timers must not wait for these messages
+        held += _deliver_fresh(at, done.fresh)
         if not done.woken:
             break
+    _share_out(at, held)
 
 
 def deliver(shard: int) -> None:
@@ -138,6 +136,17 @@ def _hint_drains(at: Bench) -> None:
         lanes = lanes_store.with_work(connection)
     for lane in lanes:
         at.queue.drain(lane)
+
+
+def _deliver_fresh(at: Bench, fresh: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Deliver what has just become due, if it is little; of much every worker delivers some, for
+    the next events and timers must not wait for it. Gives what the gate held back: the shopper's
+    own emitted event may lie in the inbox."""
+    if len(fresh) > THREADS:
+        _share_out(at, fresh)
+        return []
+    done = at.deliverer.deliver_fresh(fresh)
+    return fresh if done.claimed + done.failed < done.seen else []
 
 
 def _share_out(at: Bench, fresh: list[tuple[int, str]]) -> None:
