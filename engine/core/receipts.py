@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.model.event import Event
+from engine.model.journey import CALENDAR_REACHED, SEGMENT_ENTERED, SEGMENT_LEFT
 
 #: Reports that prove that the provider had the message: an unknown outcome is settled (P4).
 _TAKEN = frozenset(
@@ -20,6 +21,22 @@ _TAKEN = frozenset(
     }
 )
 _REFUSED = frozenset({"Email Dropped", "SMS Failed"})
+
+#: What only providers and Winback itself say. A write key stands in every page of the shop, so
+#: the collector takes none of these: who reads it must not get an address suppressed.
+REPORTS = (
+    _TAKEN
+    | _REFUSED
+    | {
+        "Email Unsubscribed",
+        "Email Resubscribed",
+        "SMS Received",
+        "SMS Help Requested",
+        CALENDAR_REACHED,
+        SEGMENT_ENTERED,
+        SEGMENT_LEFT,
+    }
+)
 
 
 def settles(event: Event) -> tuple[str, str] | None:

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import msgspec
 
+from engine.core.receipts import REPORTS
 from engine.intake import wire
 from engine.intake.identifiers import MAX_LENGTH, identifier, identifiers_of, strongest_first
 from engine.intake.times import readable, time_of
@@ -78,6 +79,7 @@ class _Frame:
     region: str
     sent_at: Any = None
     context: Mapping[str, Any] | None = None
+    recorded: bool = False
 
 
 class _Refused(ValueError):
@@ -114,7 +116,7 @@ def recorded_event(item: wire.Item, received_at: datetime, region: str) -> Event
     item.sentAt = None
     if item.timestamp is not None:
         item.originalTimestamp = None
-    return _event(item, _kind(item), _Frame(received_at, region))
+    return _event(item, _kind(item), _Frame(received_at, region, recorded=True))
 
 
 def parse_batch(body: bytes, received_at: datetime, region: str) -> Parsed:
@@ -207,7 +209,7 @@ def _event(item: wire.Item, kind: EventKind, frame: _Frame) -> Event:
     return Event(
         id=_id(item.messageId),
         kind=kind,
-        name=_name(item, kind),
+        name=_name(item, kind, frame),
         time=time,
         received_at=frame.received_at,
         identifiers=identifiers,
@@ -216,7 +218,7 @@ def _event(item: wire.Item, kind: EventKind, frame: _Frame) -> Event:
     )
 
 
-def _name(item: wire.Item, kind: EventKind) -> str:
+def _name(item: wire.Item, kind: EventKind, frame: _Frame) -> str:
     if kind != "track":
         return kind.capitalize()
     name = (item.event or "").strip()
@@ -224,6 +226,8 @@ def _name(item: wire.Item, kind: EventKind) -> str:
         raise _Refused("track needs event, the name of what happened")
     if len(name) > MAX_LENGTH:
         raise _Refused(f"event has {len(name)} characters; at most {MAX_LENGTH} are taken")
+    if name in REPORTS and not frame.recorded:
+        raise _Refused(f"{name} is for providers to report, at /callbacks, and for Winback itself")
     return V1_NAMES.get(name, name)
 
 

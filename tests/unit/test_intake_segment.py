@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.intake.segment import V1_NAMES, Parsed, parse_batch, parse_event
+from engine.intake.segment import V1_NAMES, Parsed, parse_batch, parse_event, read_recorded
 from engine.intake.wire import MAX_EVENT, NotTaken
 from engine.model.event import Event, EventKind
 
@@ -310,3 +310,14 @@ def test_what_is_accepted_can_be_read_again() -> None:
     again = msgspec.json.Decoder(Event, float_hook=Decimal).decode(body)
     assert again == event
     assert again.identifiers == ("user:😀",)
+
+
+@pytest.mark.parametrize("name", ["Email Spam Reported", "SMS Failed", "Calendar Reached"])
+def test_what_providers_report_is_not_taken_from_a_page(name: str) -> None:
+    """The write key stands in every page: its reader must not get an address suppressed."""
+    body = json.dumps({"event": name, "userId": "u1", "properties": {"message_id": "m"}}).encode()
+    parsed = parse_event(body, "track", NOW, "US")
+    assert not parsed.events
+    assert "/callbacks" in parsed.refusals[0].reason
+    line = json.dumps({"type": "track", "event": name, "userId": "u1"}).encode()
+    assert read_recorded(line, NOW, "US").name == name
