@@ -14,33 +14,38 @@ LOG_EVERY = 60.0
 
 
 class Throttle:
-    """Which lanes to tell now: each at once, then at most once an interval, and once more at its
-    end if there was more (so the last event is never without a hint). Reads no clock."""
+    """Which lane to tell now: one at once, then at most one an interval, and one more at its end
+    if there was more (so the last event is never without a hint). Reads no clock.
+
+    One lane stands for all that were noted: the job that it wakes works every lane that has
+    work. It is the one that was told the longest ago, so that several workers get jobs while
+    there is much to do.
+    """
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
         self._pending: set[int] = set()
         self._told: dict[int, float] = {}
+        self._last: float | None = None
 
     def offer(self, lanes: set[int]) -> bool:
-        """Note that lanes have work. True when one of them was not noted already."""
-        if lanes <= self._pending:
-            return False
+        """Note that lanes have work. True when nothing was noted before."""
+        first = not self._pending
         self._pending |= lanes
-        return True
+        return first and bool(lanes)
 
-    def take(self, now: float) -> tuple[list[int], float | None]:
-        """The lanes to tell at ``now`` (seconds of any clock that only goes on), and the seconds
-        until the next is due; None when nothing is noted."""
-        due = [lane for lane in self._pending if self._wait(lane, now) <= 0]
-        for lane in due:
-            self._told[lane] = now
-        self._pending.difference_update(due)
-        return due, min((self._wait(lane, now) for lane in self._pending), default=None)
-
-    def _wait(self, lane: int, now: float) -> float:
-        told = self._told.get(lane)
-        return 0.0 if told is None else told + self._interval - now
+    def take(self, now: float) -> tuple[int | None, float | None]:
+        """The lane to tell at ``now`` (seconds of any clock that only goes on), and the seconds
+        until there is one to tell; None when nothing is noted."""
+        if not self._pending:
+            return None, None
+        wait = 0.0 if self._last is None else self._last + self._interval - now
+        if wait > 0:
+            return None, wait
+        lane = min(self._pending, key=lambda lane: (self._told.get(lane, float("-inf")), lane))
+        self._pending.clear()
+        self._told[lane] = self._last = now
+        return lane, None
 
 
 class LaneHints:
@@ -50,7 +55,7 @@ class LaneHints:
     logged once a minute and the clock finds the work in PostgreSQL.
     """
 
-    def __init__(self, enqueue: Callable[[int], None], interval: float = 0.05) -> None:
+    def __init__(self, enqueue: Callable[[int], None], interval: float = 0.02) -> None:
         self._enqueue = enqueue
         self._throttle = Throttle(interval)
         self._changed = threading.Condition()
@@ -79,14 +84,13 @@ class LaneHints:
     def _run(self) -> None:
         while True:
             with self._changed:
-                due, wait = self._throttle.take(time.monotonic())
-                if not due:
+                lane, wait = self._throttle.take(time.monotonic())
+                if lane is None:
                     if self._closed and wait is None:
                         return
                     self._changed.wait(wait)
                     continue
-            for lane in due:
-                self._give(lane)
+            self._give(lane)
 
     def _give(self, lane: int) -> None:
         try:

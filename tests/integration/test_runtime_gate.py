@@ -1,17 +1,13 @@
-"""The gate on a real PostgreSQL: what it holds back, and workers who cannot both see one left."""
+"""The gate on a real PostgreSQL: what it holds back, and who cannot get past it."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import time, timedelta
-from typing import Any
 
 import pytest
 
-from engine.core import react
-from engine.model.journey import Again
 from engine.model.policy import Cap, Policy, QuietHours, Topic
 from engine.runtime import gate
 from engine.runtime.deliver import Deliverer
@@ -20,7 +16,6 @@ from engine.store import messages as messages_store
 from engine.store.database import Database
 from tests.integration.runtime_kit import TOPICS, Pipeline, module_database, pipelines
 from tests.unit.core.build import (
-    CLICK,
     ORDER,
     T0,
     at,
@@ -31,8 +26,6 @@ from tests.unit.core.build import (
     send,
     stop,
     view,
-    wait,
-    wait_for,
 )
 
 NOW = journey(
@@ -40,7 +33,10 @@ NOW = journey(
     key="event.product_id",
     stops=[stop(if_="key in event.product_ids", goal=True)],
 )
+
+
 WHO = ("user:1", "email:a@b.de")
+
 
 Make = Callable[..., Pipeline]
 
@@ -282,79 +278,6 @@ class TestPermission:
         assert shop.messages() == [("now", "cancelled", "stopped")]
 
 
-class TestCaps:
-    often = journey(
-        send(template="cap"), send("sms", "cap"), again=Again("always"), key="event.product_id"
-    )
-    FIVE = (*WHO, "phone:+4930123456")
-
-    def test_over_journeys_and_time(self, make: Make) -> None:
-        policy = Policy(
-            topics=TOPICS, caps=(Cap(2, timedelta(days=1)), Cap(1, timedelta(days=1), "sms"))
-        )
-        shop = make(self.often, policy=policy)
-        shop.drain(view(product="p1", who=self.FIVE))
-        assert shop.deliver().sent == 2
-        shop.drain(view(at(hours=1), product="p2", who=self.FIVE))
-        assert shop.deliver().sent == 0
-        reasons = {r for _, s, r in shop.messages() if s == "skipped"}
-        assert reasons <= {"frequency cap: 2 in 1 day", "frequency cap: 1 in 1 day"}
-        shop.drain(view(at(days=1), product="p3", who=self.FIVE))
-        assert shop.deliver().sent == 2
-
-    def test_within_one_claim(self, make: Make) -> None:
-        shop = make(self.often, policy=Policy(topics=TOPICS, caps=(Cap(3, timedelta(days=1)),)))
-        shop.drain(*[view(product=f"p{n}", who=self.FIVE) for n in range(5)])
-        assert shop.deliver().sent == 3
-        assert len([1 for _, status, _ in shop.messages() if status == "skipped"]) == 7
-
-    def test_a_transactional_mail_uses_up_none(self, make: Make) -> None:
-        thanks = journey(
-            {**send(template="thanks"), "topic": "orders"}, name="thanks", trigger=ORDER,
-            again=Again("always"),
-        )  # fmt: skip
-        shop = make(
-            thanks, self.often, policy=Policy(topics=TOPICS, caps=(Cap(1, timedelta(days=1)),))
-        )
-        shop.drain(order(who=WHO), order(at(seconds=1), who=WHO), order(at(seconds=2), who=WHO))
-        assert shop.deliver().sent == 3
-        shop.drain(view(at(seconds=3), who=WHO))
-        assert shop.deliver().sent == 1
-
-    def test_what_a_merged_identity_was_sent_counts(self, make: Make) -> None:
-        shop = make(NOW, policy=Policy(topics=TOPICS, caps=(Cap(1, timedelta(days=1)),)))
-        shop.drain(view(product="p1", who=("anonymous:x", "email:a@b.de")[::-1]))
-        assert shop.deliver().sent == 1
-        shop.drain(event("Page", at(seconds=1), who=("user:1", "anonymous:x")))
-        shop.drain(view(at(seconds=2), product="p2", who=("user:1",)))
-        assert shop.deliver().sent == 0
-
-    @pytest.mark.parametrize("allowed", [1, 5])
-    def test_eight_at_once(self, make: Make, allowed: int) -> None:
-        """Many workers, one shopper, each with another of the messages in hand (P5)."""
-        policy = Policy(topics=TOPICS, caps=(Cap(allowed, timedelta(days=1)),))
-        shop = make(NOW, policy=policy)
-        shop.drain(*[view(product=f"p{n}", who=WHO) for n in range(24)])
-        candidates = due(shop)
-        assert len(candidates) == 24
-        together = threading.Barrier(8)
-
-        def claim(mine: list[messages_store.Candidate]) -> int:
-            together.wait()
-            done = 0
-            for candidate in mine:
-                done += len(gate.claim(shop.shell, [candidate]))
-            return done
-
-        with ThreadPoolExecutor(8) as pool:
-            results = list(pool.map(claim, [candidates[n::8] for n in range(8)]))
-        # What another worker held stays due; there is always one who got through.
-        for candidate in due(shop):
-            results.append(len(gate.claim(shop.shell, [candidate])))
-        assert sum(results) == allowed
-        assert shop.one("select count(*) from message where status = 'claimed'") == allowed
-
-
 class TestTwoDeliverers:
     def test_on_the_same_shard_nothing_goes_twice(self, make: Make) -> None:
         shop = make(NOW)
@@ -408,103 +331,6 @@ class TestTwoDeliverers:
         statuses = {s for _, s, _ in shop.messages()}
         assert statuses <= {"sent", "cancelled"}
         assert len(shop.email.ids) == len([1 for _, s, _ in shop.messages() if s == "sent"])
-
-
-class TestWake:
-    slow = journey(wait(hours=2), send(template="late"), stops=[stop()])
-
-    @pytest.mark.parametrize("who", [("user:1",), ("email:a@b.de",), ("user:9", "email:a@b.de")])
-    def test_an_undrained_event_holds_the_shopper_and_nobody_else(
-        self, make: Make, who: tuple[str, ...]
-    ) -> None:
-        shop = make(self.slow)
-        shop.drain(view(who=WHO), view(who=("user:2",)))
-        shop.accept(order(at(hours=1), who=who))
-        woken = shop.at(at(hours=2)).wake()
-        assert (woken.woken, woken.held, woken.due) == (1, 1, 1)
-        assert [status for _, _, status in shop.runs()] == ["active", "finished"]
-        shop.drain()
-        assert shop.wake().woken == 0
-        assert sorted(s for _, _, s in shop.runs()) == ["finished", "stopped"]
-        assert shop.messages() == [("late", "due", "")]
-
-    def test_the_click_that_waits_in_the_inbox_is_not_missed(self, make: Make) -> None:
-        shop = make(
-            journey(
-                wait_for(
-                    CLICK, hours=2, then=[send(template="came")], otherwise=[send(template="out")]
-                )
-            )
-        )
-        shop.drain(view(who=WHO))
-        shop.accept(event(CLICK, at(hours=1)))
-        assert shop.at(at(hours=3)).wake().held == 1
-        shop.drain()
-        assert [t for t, _, _ in shop.messages()] == ["came"]
-
-    def test_nothing_is_due(self, make: Make) -> None:
-        shop = make(self.slow)
-        shop.drain(view(who=WHO))
-        assert shop.at(at(hours=1)).wake().woken == 0
-
-    def test_a_shopper_whom_another_worker_holds_is_for_later(self, make: Make) -> None:
-        shop = make(self.slow)
-        shop.drain(view(who=WHO))
-        shop.at(at(hours=2))
-        with shop.database.connection() as other:
-            other.execute("select 1 from profile for update")
-            assert shop.wake().woken == 0
-        assert shop.wake().woken == 1
-
-    def test_several_wakers_wake_each_once(self, make: Make) -> None:
-        shop = make(self.slow)
-        for n in range(80):
-            shop.accept(view(who=(f"user:{n}", f"email:{n}@x.de")))
-        shop.drain()
-        shop.at(at(hours=2))
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda _: [shop.wake() for _ in range(5)], range(4)))
-        while shop.wake().woken:
-            pass
-        marks = shop.rows("select jsonb_array_length(trace) from enrollment")
-        assert marks == [(3,)] * 80  # entered, waited, sent
-        assert shop.one("select count(*) from message") == 80
-
-    def test_one_that_fails_stands_still_and_the_others_go_on(
-        self, make: Make, monkeypatch: pytest.MonkeyPatch, caplog: Any
-    ) -> None:
-        caplog.set_level("CRITICAL")
-        shop = make(self.slow)
-        shop.drain(view(who=WHO), view(who=("user:2",)))
-        sick = shop.profile("user:2")
-        real = react.on_timers
-
-        def on_timers(book: Any, shopper: Any, *rest: Any) -> None:
-            if shopper.profile.id == sick:
-                raise RuntimeError("cannot")
-            real(book, shopper, *rest)
-
-        monkeypatch.setattr("engine.runtime.wake.on_timers", on_timers)
-        woken = shop.at(at(hours=2)).wake()
-        assert (woken.failed, woken.due) == (1, 1)
-        assert shop.rows(
-            "select status, wake_at, reason from enrollment where profile_id = %s", sick
-        ) == [("active", None, "RuntimeError: cannot")]
-        assert shop.wake().woken == 0
-        # A purchase still ends it.
-        shop.drain(order(at(hours=3), who=("user:2",)))
-        assert sorted(s for _, _, s in shop.runs()) == ["finished", "stopped"]
-
-    def test_downtime_does_not_burst(self, make: Make) -> None:
-        """P9: what slept for a week sends nothing stale, and goes on from now."""
-        one = journey(wait(hours=2), send(template="first"), wait(days=1), send(template="second"))
-        shop = make(one)
-        shop.drain(view(who=WHO))
-        shop.at(at(days=7)).wake()
-        assert shop.messages() == []
-        assert shop.one("select wake_at from enrollment") == at(days=8)
-        shop.at(at(days=8)).wake()
-        assert [t for t, _, _ in shop.messages()] == ["second"]
 
 
 def test_event_time_judges_each_at_its_own_time(make: Make) -> None:

@@ -16,22 +16,32 @@ from engine.intake.hints import LaneHints, Throttle
 def test_the_first_is_told_at_once_and_the_rest_once_at_the_end() -> None:
     throttle = Throttle(0.05)
     throttle.offer({3})
-    assert throttle.take(100.0) == ([3], None)
+    assert throttle.take(100.0) == (3, None)
     for moment in (100.01, 100.02, 100.03):
         throttle.offer({3})
-        due, wait = throttle.take(moment)
-        assert due == []
+        lane, wait = throttle.take(moment)
+        assert lane is None
         assert wait == pytest.approx(100.05 - moment)
-    assert throttle.take(100.051) == ([3], None)
-    assert throttle.take(100.2) == ([], None)
+    assert throttle.take(100.051) == (3, None)
+    assert throttle.take(100.2) == (None, None)
 
 
-def test_lanes_do_not_hold_back_one_another() -> None:
+def test_one_lane_stands_for_all_and_each_has_its_turn() -> None:
+    throttle, told = Throttle(0.05), []
+    for turn in range(6):
+        throttle.offer({1, 2, 3})
+        told.append(throttle.take(turn * 0.05 + 0.001 * turn)[0])
+    assert told == [1, 2, 3, 1, 2, 3]
+
+
+def test_only_the_first_of_many_wakes_whoever_tells() -> None:
     throttle = Throttle(0.05)
-    throttle.offer({1})
+    assert throttle.offer({1})
+    assert not throttle.offer({2})
+    assert not throttle.offer({1})
     throttle.take(0.0)
-    throttle.offer({1, 2})
-    assert throttle.take(0.01)[0] == [2]
+    assert throttle.offer({2})
+    assert not Throttle(0.05).offer(set())
 
 
 @given(
@@ -42,22 +52,21 @@ def test_nothing_is_lost_and_nothing_is_told_too_often(
     steps: list[tuple[float, set[int]]], interval: float
 ) -> None:
     throttle, now = Throttle(interval), 0.0
-    told: dict[int, list[float]] = {lane: [] for lane in range(16)}
-    owed: dict[int, float] = {}
+    told: list[float] = []
+    owed = float("-inf")
     for gap, lanes in steps:
         now += gap
         throttle.offer(lanes)
-        owed.update(dict.fromkeys(lanes, now))
-        for lane in throttle.take(now)[0]:
-            told[lane].append(now)
+        owed = now if lanes else owed
+        lane, _ = throttle.take(now)
+        if lane is not None:
+            told.append(now)
     while (wait := throttle.take(now)[1]) is not None:
         now += wait + 1e-9
-        throttle_due, _ = throttle.take(now)
-        for lane in throttle_due:
-            told[lane].append(now)
-    assert all(told[lane][-1] >= moment for lane, moment in owed.items())
-    for moments in told.values():
-        assert all(b - a >= interval - 1e-6 for a, b in itertools.pairwise(moments))
+        if throttle.take(now)[0] is not None:
+            told.append(now)
+    assert (told[-1] if told else float("-inf")) >= owed
+    assert all(b - a >= interval - 1e-6 for a, b in itertools.pairwise(told))
 
 
 def test_the_caller_never_waits_for_the_queue() -> None:
@@ -73,10 +82,10 @@ def test_the_caller_never_waits_for_the_queue() -> None:
     hints({1})
     assert started.wait(10)
     hints({1})  # while the queue stands still
-    hints({2})
+    hints({1, 2})
     go.set()
     hints.close()
-    assert sorted(told) == [1, 1, 2]
+    assert told == [1, 2]
 
 
 def test_a_dead_queue_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,232 @@
+"""What nobody knows has arrived: held, retried, abandoned, merged away while it was on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from engine.model.message import Rendered
+from engine.model.policy import Cap, Policy
+from engine.runtime import gate
+from engine.runtime.deliver import TRIES
+from engine.store import messages as messages_store
+from engine.store.database import Database
+from tests.integration.runtime_kit import (
+    TOPICS,
+    Answer,
+    Pipeline,
+    accepts,
+    busy,
+    module_database,
+    pipelines,
+    refuses,
+    silent,
+)
+from tests.unit.core.build import (
+    T0,
+    at,
+    event,
+    journey,
+    order,
+    overdue,
+    send,
+    stop,
+    view,
+)
+
+HOLD = journey(send(template="once", overdue=overdue()), stops=[stop()])
+
+
+RETRY = journey(send(template="again", on_unknown="retry", overdue=overdue()), stops=[stop()])
+
+
+ANSWERS: list[Answer] = [accepts, refuses, busy, silent]
+
+
+WHO = ("user:1", "email:a@b.de", "phone:+4930123456")
+
+
+Make = Callable[..., Pipeline]
+
+
+@pytest.fixture(scope="module")
+def database(postgres_url: str, _template: str) -> Iterator[Database]:
+    with module_database(postgres_url, _template) as database:
+        yield database
+
+
+@pytest.fixture
+def make(database: Database) -> Iterator[Make]:
+    with pipelines(database) as make:
+        yield lambda *journeys, **more: make(*(journeys or (HOLD,)), **more)
+
+
+def deliveries(shop: Pipeline) -> list[tuple[int, str | None]]:
+    return shop.rows("select attempt, outcome from delivery order by message_id, attempt")
+
+
+class TestUnknown:
+    def test_is_held(self, make: Make) -> None:
+        shop = make()
+        shop.email.answer = silent
+        shop.drain(view(who=WHO))
+        assert shop.deliver().unknown == 1
+        assert shop.messages() == [("once", "unknown", "no answer")]
+        assert deliveries(shop) == [(1, "unknown")]
+        shop.email.answer = accepts
+        assert shop.at(at(days=9)).deliver().seen == 0
+        assert len(shop.email.handed) == 1
+
+    def test_is_sent_again_where_the_step_says_so_but_not_at_once(self, make: Make) -> None:
+        shop = make(RETRY)
+        shop.email.answer = silent
+        shop.drain(view(who=WHO))
+        assert shop.deliver().retried == 1
+        assert shop.deliver().seen == 0
+        assert shop.one("select due_at from message") == at(minutes=1)
+        shop.email.answer = accepts
+        assert shop.at(at(minutes=1)).deliver().sent == 1
+        assert deliveries(shop) == [(1, "unknown"), (2, "accepted")]
+
+    def test_and_not_for_ever(self, make: Make) -> None:
+        shop = make(RETRY)
+        shop.email.answer = silent
+        shop.drain(view(who=WHO))
+        for _ in range(TRIES + 2):
+            shop.at(shop.clock.now() + timedelta(days=1)).deliver()
+        assert shop.messages() == [("again", "unknown", "no answer")]
+        assert len(shop.email.handed) == TRIES
+
+    @pytest.mark.parametrize("broken", [ValueError("ouch"), KeyError("x"), TimeoutError()])
+    def test_a_channel_that_breaks_its_contract(
+        self, make: Make, broken: Exception, caplog: Any
+    ) -> None:
+        caplog.set_level("CRITICAL")
+        shop = make()
+        shop.email.answer = lambda _: broken
+        shop.drain(view(who=WHO))
+        assert shop.deliver().unknown == 1
+        ((_, status, reason),) = shop.messages()
+        assert (status, reason) == ("unknown", f"{type(broken).__name__} in provider")
+
+    def test_one_does_not_keep_the_others(self, make: Make) -> None:
+        shop = make()
+        for n in range(20):
+            shop.accept(view(who=(f"user:{n}", f"email:{n}@x.de")))
+        shop.drain()
+        answers = {f"{n}@x.de": ANSWERS[n % 4] for n in range(20)}
+        shop.email.answer = lambda rendered: answers[rendered.to](rendered)
+        done = shop.deliver()
+        assert (done.sent, done.failed, done.retried, done.unknown) == (5, 5, 5, 5)
+
+    def test_it_counts_for_caps(self, make: Make) -> None:
+        shop = make(policy=Policy(topics=TOPICS, caps=(Cap(1, timedelta(days=1)),)))
+        shop.email.answer = silent
+        other = journey(send(template="other"), name="other")
+        shop.journeys = [HOLD, other]
+        shop.drain(view(who=WHO))
+        shop.deliver()
+        assert len(shop.email.handed) == 1
+
+
+class TestAbandoned:
+    def claim(self, shop: Pipeline) -> None:
+        """Claim what is due and die before the provider answers."""
+        with shop.database.connection() as connection:
+            found = messages_store.candidates(connection, shop.clock.now(), 100)
+        assert gate.claim(shop.shell, found)
+
+    def abandon(self, shop: Pipeline, before: Any) -> int:
+        with shop.database.connection() as connection:
+            return messages_store.abandoned(connection, before, shop.clock.now())
+
+    def test_becomes_unknown(self, make: Make) -> None:
+        shop = make()
+        shop.drain(view(who=WHO))
+        self.claim(shop)
+        assert shop.deliver().seen == 0
+        assert self.abandon(shop, T0) == 0  # it may still be on the wire
+        shop.at(at(minutes=10))
+        assert self.abandon(shop, at(minutes=5)) == 1
+        assert shop.messages() == [("once", "unknown", "the worker died before the answer")]
+        assert deliveries(shop) == [(1, "unknown")]
+        assert shop.deliver().seen == 0
+
+    def test_or_is_due_again_where_the_step_says_so(self, make: Make) -> None:
+        shop = make(RETRY)
+        shop.drain(view(who=WHO))
+        self.claim(shop)
+        shop.at(at(minutes=10))
+        assert self.abandon(shop, at(minutes=5)) == 1
+        assert shop.deliver().sent == 1
+        assert deliveries(shop) == [(1, "unknown"), (2, "accepted")]
+
+    def test_unless_its_run_was_stopped_meanwhile(self, make: Make) -> None:
+        shop = make(RETRY)
+        shop.drain(view(who=WHO))
+        self.claim(shop)
+        shop.drain(order(at(minutes=1)))
+        shop.at(at(minutes=10))
+        assert self.abandon(shop, at(minutes=5)) == 1
+        assert shop.deliver().claimed == 0
+        assert shop.messages() == [("again", "cancelled", "stopped")]
+
+    def test_an_answer_after_all_is_believed(self, make: Make) -> None:
+        shop = make()
+        shop.drain(view(who=WHO))
+
+        def answer(_: Rendered) -> str:
+            assert self.abandon(shop, at(seconds=1)) == 1
+            return "late"
+
+        shop.email.answer = answer
+        shop.deliver()
+        assert shop.messages() == [("once", "sent", "")]
+
+    def test_the_providers_report_settles_it(self, make: Make) -> None:
+        shop = make()
+        shop.email.answer = silent
+        shop.drain(view(who=WHO))
+        shop.deliver()
+        id = shop.one("select id::text from message")
+        shop.drain(event("Email Delivered", at(minutes=1), message_id=id))
+        assert shop.messages() == [("once", "sent", "by the provider's report")]
+
+
+class TestMergeInFlight:
+    """The shopper is merged while the provider is called."""
+
+    @pytest.mark.parametrize("journeys", [(HOLD,), (RETRY,)])
+    def test_the_answer_finds_its_message(self, make: Make, journeys: Any) -> None:
+        shop = make(*journeys)
+        shop.drain(view(who=("anonymous:x", "email:a@b.de")[::-1]), event("Page", who=("user:1",)))
+        before = shop.profile("email:a@b.de")
+
+        def answer(_: Rendered) -> str:
+            shop.drain(event("Page", at(seconds=1), who=("user:1", "anonymous:x")))
+            return "taken"
+
+        shop.email.answer = answer
+        assert shop.deliver().sent == 1
+        assert shop.profile("email:a@b.de") != before
+        ((_, status, _),) = shop.messages()
+        assert status == "sent"
+        assert deliveries(shop) == [(1, "accepted")]
+        assert shop.one("select live from enrollment") is False
+        with shop.database.connection() as connection:
+            assert messages_store.abandoned(connection, at(days=1), at(days=1)) == 0
+
+    def test_a_refusal_too(self, make: Make) -> None:
+        shop = make()
+        shop.drain(view(who=("email:a@b.de", "anonymous:x")), event("Page", who=("user:1",)))
+
+        def answer(rendered: Rendered) -> Exception:
+            shop.drain(event("Page", at(seconds=1), who=("user:1", "anonymous:x")))
+            return busy(rendered)
+
+        shop.email.answer = answer
+        assert shop.deliver().retried == 1
+        assert shop.messages() == [("once", "due", "try later")]
