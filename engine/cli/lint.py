@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -12,10 +14,16 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from engine.cli._sarif import sarif
+from engine.cli._templates import check_templates
+from engine.cli._worst import show_worst_case, worst_case_data
 from engine.cli.main import FINDINGS, print_json
+from engine.core.together import WorstCase, worst_case
 from engine.language import CODES, journey_files, load_files, load_policy
+from engine.language.schema import SCHEMAS, schema_text
 from engine.model.diagnostic import Diagnostic
 
+_WITHIN = timedelta(days=7)
 _COLOURS = {"error": "bold red", "warning": "bold yellow"}
 
 
@@ -23,16 +31,34 @@ _COLOURS = {"error": "bold red", "warning": "bold yellow"}
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for a program.")
 @click.option("--strict", is_flag=True, help="Warnings count as errors for the exit code.")
+@click.option(
+    "--sarif",
+    "sarif_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the findings as SARIF 2.1.0 too, for a code host.",
+)
 @click.option("--explain", metavar="CODE", help="Explain a code, such as J012, and stop.")
+@click.option(
+    "--schema",
+    type=click.Choice(list(SCHEMAS)),
+    is_flag=False,
+    flag_value="journeys",
+    metavar="[journeys|rules]",
+    help="Print the JSON Schema of journeys or of config/winback.yaml, for editors, and stop.",
+)
 @click.pass_obj
 def command(
     project_dir: Path | None,
     paths: tuple[Path, ...],
     as_json: bool,
     strict: bool,
+    sarif_file: Path | None,
     explain: str | None,
+    schema: str | None,
 ) -> int:
-    """Check journeys (files or folders; default: journeys/) and config/winback.yaml.
+    """Check journeys (files or folders; default: journeys/), their templates, and
+    config/winback.yaml; and tell how many messages one shopper gets at most.
 
     Exit codes: 0 no error, 1 errors (with --strict: or warnings), 2 wrong usage.
 
@@ -40,23 +66,36 @@ def command(
     Example:
       winback lint
       winback lint journeys/win-back.yaml --json
+      winback lint --strict --sarif lint.sarif
       winback lint --explain J012
+      winback lint --schema journeys > journeys/journey.schema.json
     """
     if explain is not None:
         _explain(explain, as_json)
+        return 0
+    if schema is not None:
+        click.echo(schema_text(schema), nl=False)
         return 0
     project = _shown(project_dir or Path())
     journeys = paths or (project / "journeys",)
     files = [file for path in journeys for file in _files(path)]
     policy, found = load_policy(project / "config" / "winback.yaml")
-    found += load_files(files, policy=policy, templates=project / "templates").diagnostics
+    templates = project / "templates"
+    read = load_files(files, policy=policy, templates=templates)
+    found += read.diagnostics
+    # A journey that cannot be read does not hide what is wrong with its template.
+    everything = len(read.journeys) < len(files)
+    found += check_templates(templates, policy, read.journeys, all_of_them=everything)
+    worst = worst_case(read.journeys, policy, _WITHIN)
     count: Counter[str] = Counter(finding.severity for finding in found)
+    if sarif_file is not None:
+        _write_sarif(sarif_file, found)
     if as_json:
         findings = [asdict(finding) for finding in found]
         summary = {"files": len(files), "errors": count["error"], "warnings": count["warning"]}
-        print_json({**summary, "diagnostics": findings})
+        print_json({**summary, "diagnostics": findings, "worst_case": worst_case_data(worst)})
     else:
-        _print(found, len(files), count)
+        _print(found, len(files), count, worst)
     return FINDINGS if count["error"] or (strict and found) else 0
 
 
@@ -71,6 +110,13 @@ def _explain(asked: str, as_json: bool) -> None:
     console = Console(highlight=False, markup=False)
     console.print(f"{name} ({code.severity}): {code.title}\n")
     console.print(code.explanation)
+
+
+def _write_sarif(file: Path, found: Iterable[Diagnostic]) -> None:
+    try:
+        file.write_text(json.dumps(sarif(found), indent=2, ensure_ascii=False), encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be written: {error.strerror}.") from error
 
 
 def _files(path: Path) -> list[Path]:
@@ -90,7 +136,7 @@ def _shown(path: Path) -> Path:
     return absolute.relative_to(here) if absolute.is_relative_to(here) else absolute
 
 
-def _print(found: Iterable[Diagnostic], files: int, count: Counter[str]) -> None:
+def _print(found: Iterable[Diagnostic], files: int, count: Counter[str], worst: WorstCase) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     sources: dict[str, list[str]] = {}
     for finding in found:
@@ -102,6 +148,7 @@ def _print(found: Iterable[Diagnostic], files: int, count: Counter[str]) -> None
         line.append(finding.message + (f" — {finding.hint}" if finding.hint else ""))
         console.print(line)
         _print_source(console, finding, sources[finding.file])
+    show_worst_case(console, worst)
     errors, warnings = count["error"], count["warning"]
     summary = f"{_many(files, 'journey')}: {_many(errors, 'error')}, {_many(warnings, 'warning')}"
     console.print(summary, style="red" if errors else "yellow" if warnings else "green")

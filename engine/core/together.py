@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 from engine.core.gate import topic_of
 from engine.core.worstcase import most
@@ -31,14 +32,20 @@ class OfJourney:
 
 @dataclass(frozen=True, slots=True)
 class WorstCase:
-    """The most messages in any ``within``: ``before`` the caps, and ``after`` them, of which
-    ``binding`` are those that hold something back."""
+    """The most messages in any ``within``: ``before`` the caps; ``capped``, what they leave of
+    those that they are for; ``free``, those of no cap. ``binding`` caps hold something back."""
 
     within: timedelta
     journeys: tuple[OfJourney, ...]
     before: Figures
-    after: Figures
+    capped: Figures
+    free: Figures
     binding: tuple[Cap, ...]
+
+    @property
+    def after(self) -> Figures:
+        """The most messages that the caps leave, with those of no cap."""
+        return {name: _sum((figure, self.free[name])) for name, figure in self.capped.items()}
 
 
 def worst_case(journeys: Mapping[str, Journey], policy: Policy, within: timedelta) -> WorstCase:
@@ -47,7 +54,7 @@ def worst_case(journeys: Mapping[str, Journey], policy: Policy, within: timedelt
     if not within or within % _DAY:
         raise ValueError("a worst case is told over whole days")
     channels = sorted({step.channel for each in journeys.values() for step in _sends(each)})
-    sources = _sources(journeys)
+    sources = jump_sources(journeys)
     every = tuple(
         _of(each, [journeys[name] for name in sources[each.name]], policy, channels, within)
         for each in journeys.values()
@@ -71,8 +78,7 @@ def worst_case(journeys: Mapping[str, Journey], policy: Policy, within: timedelt
         for cap in policy.caps
         if cap.channel in left and _binds(cap, within, {**capped, "*": apart}[cap.channel], left)
     )
-    after = {name: _sum((left[name], free[name])) for name in left}
-    return WorstCase(within, every, before, after, binding)
+    return WorstCase(within, every, before, left, free, binding)
 
 
 def _of(
@@ -89,20 +95,20 @@ def _of(
     def group(step: Send) -> tuple[str, bool]:
         return step.channel, topic_of(policy, step.topic).consent == "none"
 
-    def count(*groups: tuple[str, bool]) -> int | None:
+    groups = {group(step) for step in _sends(journey)}
+
+    @cache
+    def count(*some: tuple[str, bool]) -> int | None:
         # What waits for the morning may meet what another channel, or nothing, holds back.
-        room = longest if len(groups) > 1 else timedelta(0)
-        return most(
-            journey, within + room, lambda step: group(step) in groups, by_jump=bool(sources)
-        )
+        room = longest if len(some) > 1 else timedelta(0)
+        return most(journey, within + room, lambda step: group(step) in some, by_jump=bool(sources))
 
     def figures(*kinds: bool) -> Figures:
-        single = {(name, kind): count((name, kind)) for name in channels for kind in kinds}
         found = {}
         for name in (*channels, "*"):
-            groups = [each for each in single if name in ("*", each[0]) and single[each] != 0]
-            apart = _sum(single[each] for each in groups)
-            found[name] = apart if len(groups) < 2 else _least(apart, count(*groups))
+            some = sorted(one for one in groups if name in ("*", one[0]) and one[1] in kinds)
+            apart = _sum(count(one) for one in some)
+            found[name] = apart if len(some) < 2 else _least(apart, count(*some))
         return found
 
     key = keys[0] if keys else ""
@@ -113,7 +119,7 @@ def _sends(journey: Journey) -> list[Send]:
     return [step for step in journey.steps.values() if isinstance(step, Send)]
 
 
-def _sources(journeys: Mapping[str, Journey]) -> dict[str, list[str]]:
+def jump_sources(journeys: Mapping[str, Journey]) -> dict[str, list[str]]:
     """By journey those from which one gets there by jumps, also over others."""
     direct: dict[str, set[str]] = {name: set() for name in journeys}
     for journey in journeys.values():

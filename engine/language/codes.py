@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.language.code_errors import ERRORS
+from engine.language.code_templates import TEMPLATE_ERRORS, TEMPLATE_WARNINGS
 from engine.language.code_warnings import WARNINGS
 
 
@@ -19,6 +20,6 @@ class Code:
 
 
 CODES: dict[str, Code] = {
-    **{name: Code("error", *words) for name, words in ERRORS.items()},
-    **{name: Code("warning", *words) for name, words in WARNINGS.items()},
+    **{name: Code("error", *words) for name, words in (ERRORS | TEMPLATE_ERRORS).items()},
+    **{name: Code("warning", *words) for name, words in (WARNINGS | TEMPLATE_WARNINGS).items()},
 }

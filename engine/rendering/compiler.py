@@ -68,7 +68,7 @@ def compile_email(folder: Path, path: Path, text_path: Path | None, locale: str)
     Raises ``RenderError`` with file and line as far as they are known.
     """
     name = path.relative_to(folder).as_posix()
-    front, body, first_line = _split(name, _read(path, name))
+    front, body, first_line = split_front(name, _read(path, name))
     head = {key: _line(front, key, name) for key in front}
     tags = Tags(folder)
     marked = tags.resolve(name, body, first_line)
@@ -111,7 +111,7 @@ def _text_file(tags: Tags, folder: Path, path: Path) -> Part:
     return compile_part(TEXT, tags.restore(tags.resolve(name, _read(path, name))), name)
 
 
-def _split(name: str, source: str) -> tuple[dict[str, tuple[str, int]], str, int]:
+def split_front(name: str, source: str) -> tuple[dict[str, tuple[str, int]], str, int]:
     """The keys of the front matter with their lines, the body, and the body's first line."""
     found = _FRONT.match(source)
     if not found:

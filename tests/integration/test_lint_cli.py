@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from jsonschema import validate
@@ -27,6 +28,19 @@ steps:
   - send: email
     template: win-back
 """
+MAIL = """\
+---
+subject: "Hello"
+---
+<mjml><mj-body><mj-section><mj-column><mj-text>Hi</mj-text></mj-column></mj-section></mj-body></mjml>
+"""
+WORST = """\
+At most, one shopper gets within 7 days:
+                 email  in all
+  win-back           1       1
+  together           1       1
+  with the caps      1       1  no cap holds anything back
+"""
 CART = """\
 journey: cart
 title: "वापस आइए"
@@ -44,7 +58,7 @@ FINDING = {
         "line": {"type": "integer", "minimum": 1},
         "column": {"type": "integer", "minimum": 1},
         "severity": {"enum": ["error", "warning"]},
-        "code": {"type": "string", "pattern": "^J[0-9]{3}$"},
+        "code": {"type": "string", "pattern": "^[JT][0-9]{3}$"},
     },
 }
 
@@ -53,7 +67,7 @@ FINDING = {
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "journeys").mkdir()
     (tmp_path / "templates" / "win-back").mkdir(parents=True)
-    (tmp_path / "templates" / "win-back" / "email.en.mjml").write_text("<mjml></mjml>")
+    (tmp_path / "templates" / "win-back" / "email.en.mjml").write_text(MAIL)
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "winback.yaml").write_text("shop: {name: Chai & Co}\n")
     monkeypatch.chdir(tmp_path)
@@ -78,7 +92,7 @@ def test_nothing_to_say(project: Path) -> None:
     write(project, win_back=GOOD)
     result = lint()
     assert code_of(result) == 0
-    assert result.output == "1 journey: 0 errors, 0 warnings\n"
+    assert result.output == WORST + "1 journey: 0 errors, 0 warnings\n"
 
 
 def test_the_line_and_a_caret_under_the_place(project: Path) -> None:
@@ -92,6 +106,7 @@ def test_the_line_and_a_caret_under_the_place(project: Path) -> None:
         "journeys/cart.yaml:8:5 error J012 unknown step 'wiat' — did you mean 'wait'?",
         "    8 │   - wiat: 2 hours",
         "      │     ^",
+        *WORST.splitlines(),
         "2 journeys: 2 errors, 0 warnings",
         "Each code is explained by: winback lint --explain CODE",
     ]
@@ -134,6 +149,116 @@ def test_json_for_programs(project: Path) -> None:
         "message": "unknown step 'wiat'",
         "hint": "did you mean 'wait'?",
     }
+
+
+def test_the_worst_case_for_programs(project: Path) -> None:
+    write(
+        project,
+        win_back=GOOD.replace("always", "always\n  key: event.order_id"),
+        cart=GOOD.replace("journey: win-back", "journey: cart"),
+    )
+    (project / "config" / "winback.yaml").write_text("caps: [{messages: 1, within: 7 days}]\n")
+    answer = json.loads(lint("--json").output)["worst_case"]
+    assert answer == {
+        "within": "7 days",
+        "journeys": [
+            {"journey": "cart", "for_each": None, "messages": {"email": 1, "*": 1}},
+            {"journey": "win-back", "for_each": "event.order_id", "messages": {"email": 1, "*": 1}},
+        ],
+        "before_caps": {"email": None, "*": None},
+        "after_caps": {"email": 1, "*": 1},
+        "binding_caps": [{"messages": 1, "within": "7 days", "channel": "*"}],
+    }
+
+
+def test_the_worst_case_names_keys_caps_and_what_no_cap_holds(project: Path) -> None:
+    write(
+        project,
+        win_back=GOOD.replace("always", "always\n  key: event.order_id"),
+        care=GOOD.replace("journey: win-back", "journey: care") + "    topic: orders\n",
+    )
+    (project / "config" / "winback.yaml").write_text("caps: [{messages: 1, within: 1 day}]\n")
+    lines = lint().output.splitlines()
+    assert lines[2:7] == [
+        "  care                      1         1",
+        "  win-back                  1         1  for each event.order_id",
+        "  together           no bound  no bound  no bound but that of the caps",
+        "  with the caps             7         7  held by: 1 in 1 day",
+        "  and without a cap         1         1  topics that need no consent",
+    ]
+
+
+def test_many_journeys_are_counted(project: Path) -> None:
+    names = [f"j{number:02}" for number in range(15)]
+    write(
+        project, **{name: GOOD.replace("journey: win-back", f"journey: {name}") for name in names}
+    )
+    output = lint().output
+    assert "j11" in output and "j12" not in output
+    assert "and 3 more journeys" in output
+    assert re.search(r"together +15 +15\n", output)
+
+
+def test_rivals_for_a_cap(project: Path) -> None:
+    (project / "config" / "winback.yaml").write_text("caps: [{messages: 1, within: 7 days}]\n")
+    write(project, a=GOOD.replace(": win-back\ntr", ": a\ntr"), win_back=GOOD)
+    result = lint()
+    assert "journeys/a.yaml:3:10 warning J067 together with 'win-back'" in result.output
+    assert (code_of(result), code_of(lint("--strict"))) == (0, 1)
+    write(project, win_back="priority: 1\n" + GOOD)
+    assert code_of(lint("--strict")) == 0
+
+
+def test_templates_are_checked_where_they_are_written(project: Path) -> None:
+    write(project, win_back=GOOD)
+    template = project / "templates" / "win-back" / "email.en.mjml"
+    template.write_text(MAIL.replace("Hi", "{{ event.totl }} {{ offer.coupon }}"))
+    lines = lint().output.splitlines()
+    assert lines[0].startswith("templates/win-back/email.en.mjml:4:51 warning T003 'event.totl'")
+    assert lines[0].endswith("did you mean 'total'?")
+    assert lines[2].index("^") == lines[1].index("event.totl")
+    assert lines[3].startswith("templates/win-back/email.en.mjml:4:68 warning T004 'offer.coupon'")
+    template.write_text(MAIL.replace("Hi", "{{ event.total"))
+    result = lint()
+    assert code_of(result) == 1
+    assert "templates/win-back/email.en.mjml:4:1 error T002" in result.output
+
+
+def test_a_broken_journey_does_not_hide_its_template(project: Path) -> None:
+    write(project, win_back=GOOD.replace("wait: 30 days", "wiat: 30 days"))
+    (project / "templates" / "win-back" / "email.en.mjml").write_text("{{")
+    assert [f["code"] for f in json.loads(lint("--json").output)["diagnostics"]] == ["J012", "T002"]
+
+
+def test_sarif_beside_what_is_printed(project: Path) -> None:
+    write(project, cart=CART)
+    (project / "out").mkdir()
+    result = lint("--sarif", "out/lint.sarif")
+    assert code_of(result) == 1
+    assert "journeys/cart.yaml:8:5 error J012" in result.output
+    run = json.loads((project / "out" / "lint.sarif").read_text())["runs"][0]
+    assert [found["ruleId"] for found in run["results"]] == ["J014", "J012"]
+    both = lint("--sarif", "out/lint.sarif", "--json")
+    assert len(json.loads(both.output)["diagnostics"]) == 2
+
+
+def test_sarif_that_cannot_be_written(project: Path) -> None:
+    write(project, win_back=GOOD)
+    with pytest.raises(click.UsageError, match="cannot be written: No such file"):
+        CliRunner().invoke(
+            group, ["lint", "--sarif", "no/x"], standalone_mode=False, catch_exceptions=False
+        )
+
+
+@pytest.mark.parametrize("arguments", [["--schema"], ["--schema", "journeys"]])
+def test_the_schema_that_is_published(project: Path, arguments: list[str]) -> None:
+    result = lint(*arguments)
+    assert code_of(result) == 0
+    assert result.output == (ROOT / "journeys" / "journey.schema.json").read_text("utf-8")
+
+
+def test_the_schema_of_the_rules(project: Path) -> None:
+    assert json.loads(lint("--schema", "rules").output)["title"] == "The shop's rules of Winback"
 
 
 def test_files_and_folders_may_be_named(project: Path) -> None:
@@ -184,6 +309,7 @@ def test_explain(project: Path) -> None:
         (["absent.yaml"], "'absent.yaml' does not exist"),
         ([], "There is no folder journeys"),
         (["--jsn"], "No such option"),
+        (["--schema", "templates"], "'templates' is not one of"),
     ],
 )
 def test_wrong_usage_is_2(tmp_path: Path, arguments: list[str], said: str) -> None:
