@@ -29,7 +29,7 @@ from engine.model.journey import (
 )
 
 #: More than this is as good as no bound, and would take long to count.
-MANY = 1_000
+MANY = 200
 
 _DAY = 86_400
 _WEEK = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -60,7 +60,7 @@ def most(
     one key where there are keys; None if there is no bound. ``by_jump``: other journeys lead here,
     so that a calendar is not all that starts a run."""
     window = _seconds(within)
-    ahead = _ahead(journey, counts)
+    ahead = _ahead(journey, counts, window)
     if journey.start is None or not any(len(each.sent) > 1 for each in ahead.values()):
         return 0
     again = journey.trigger.again.rule != "never"
@@ -81,7 +81,7 @@ def most(
                 after = max(ended, waited)
                 begun[after] = max(begun.get(after, 0), count)
     if not again:
-        return found
+        return None if found > MANY else found
     runs = [
         (count, sent, max(ended, gap))
         for count, (sent, ended) in enumerate(_pairs(journey, ahead[journey.start]))
@@ -194,7 +194,8 @@ def _backwards(journey: Journey) -> list[str]:
     return order
 
 
-def _ahead(journey: Journey, counts: Counts) -> dict[str, _Ahead]:
+def _ahead(journey: Journey, counts: Counts, window: int) -> dict[str, _Ahead]:
+    """What lies ahead of each step, as far as it is within the window and no more than many."""
     found: dict[str, _Ahead] = {}
     for path in _backwards(journey):
         step = journey.steps[path]
@@ -205,6 +206,9 @@ def _ahead(journey: Journey, counts: Counts) -> dict[str, _Ahead]:
             _least(ended, [seconds + way.least for seconds in further.ended])
         if isinstance(step, Send) and counts(step):
             sent, ended = [0, *sent], [ended[0], *ended]
+        while len(sent) > 2 and (sent[-1] >= window or len(sent) > MANY + 2):
+            sent.pop()
+            ended.pop()
         found[path] = _Ahead(sent, ended)
     return found
 
