@@ -22,6 +22,7 @@ from engine.runtime.shell import SHARDS, Shell
 from engine.store import clock as clock_store
 from engine.store import lanes as lanes_store
 from engine.store import messages as messages_store
+from engine.store import outcomes as outcomes_store
 from engine.store.audiences import AudienceStore
 from engine.store.database import Connection
 from workers import jobs
@@ -90,7 +91,7 @@ class Ticker:
             self.queue.drain(lane)
         if clock_store.timers_due(connection, now):
             self.queue.wake()
-        lost = messages_store.abandoned(connection, now - self.shell.real(ABANDONED), now)
+        lost = outcomes_store.abandoned(connection, now - self.shell.real(ABANDONED), now)
         if lost:
             log.warning("%d messages lost their worker on the way; held as unknown", lost)
         for shard in messages_store.due_shards(connection, now, SHARDS):

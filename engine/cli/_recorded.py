@@ -38,7 +38,7 @@ def print_errors(console: Console, findings: Iterable[Diagnostic]) -> bool:
 
 def print_bad_lines(console: Console, bad: Sequence[BadLine]) -> None:
     for line in bad[:SHOWN]:
-        console.print(str(line), style="yellow", markup=False)
+        console.print(str(line), style="yellow", markup=False, soft_wrap=True)
     if len(bad) > SHOWN:
         console.print(f"… and {len(bad) - SHOWN:,} more lines without an event", style="yellow")
 

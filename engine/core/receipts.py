@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from engine.model.event import Event
-from engine.model.journey import CALENDAR_REACHED, SEGMENT_ENTERED, SEGMENT_LEFT
 
 #: Reports that prove that the provider had the message: an unknown outcome is settled (P4).
 _TAKEN = frozenset(
@@ -22,27 +21,15 @@ _TAKEN = frozenset(
 )
 _REFUSED = frozenset({"Email Dropped", "SMS Failed"})
 
-#: What only providers and Winback itself say. A write key stands in every page of the shop, so
-#: the collector takes none of these: who reads it must not get an address suppressed.
-REPORTS = (
-    _TAKEN
-    | _REFUSED
-    | {
-        "Email Unsubscribed",
-        "Email Resubscribed",
-        "SMS Received",
-        "SMS Help Requested",
-        CALENDAR_REACHED,
-        SEGMENT_ENTERED,
-        SEGMENT_LEFT,
-    }
-)
+#: Key of the context that says who reports. The collector takes it out of what it is sent: a
+#: write key stands in every page of the shop, and its reader must not get an address suppressed.
+REPORTER = "made_by"
 
 
 def settles(event: Event) -> tuple[str, str] | None:
     """(message id, ``sent`` or ``failed``) that the report settles an unknown outcome as."""
     message = event.properties.get("message_id")
-    if not isinstance(message, str):
+    if not isinstance(message, str) or REPORTER not in event.context:
         return None
     if event.name in _TAKEN:
         return message, "sent"
@@ -52,6 +39,8 @@ def settles(event: Event) -> tuple[str, str] | None:
 def suppresses(event: Event) -> tuple[str, str, str] | None:
     """(address, channel, reason) that must get nothing more: a permanent bounce, a complaint, a
     dead number. A temporary failure suppresses nobody."""
+    if REPORTER not in event.context:
+        return None
     permanent = event.properties.get("permanent") is True
     if event.name == "Email Spam Reported" or (event.name == "Email Bounced" and permanent):
         kind, channel = "email:", "email"

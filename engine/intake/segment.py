@@ -21,7 +21,7 @@ from uuid import uuid4
 
 import msgspec
 
-from engine.core.receipts import REPORTS
+from engine.core.receipts import REPORTER
 from engine.intake import wire
 from engine.intake.identifiers import MAX_LENGTH, identifier, identifiers_of, strongest_first
 from engine.intake.times import readable, time_of
@@ -182,6 +182,10 @@ def _event(item: wire.Item, kind: EventKind, frame: _Frame) -> Event:
     context = item.context or {}
     if frame.context:
         context = {**frame.context, **context}
+    if (
+        REPORTER in context and not frame.recorded
+    ):  # only callbacks and Winback itself say who made an event
+        context = {key: value for key, value in context.items() if key != REPORTER}
     properties = _properties(item, kind)
     person = context.get("traits")
     identifiers = identifiers_of(
@@ -209,7 +213,7 @@ def _event(item: wire.Item, kind: EventKind, frame: _Frame) -> Event:
     return Event(
         id=_id(item.messageId),
         kind=kind,
-        name=_name(item, kind, frame),
+        name=_name(item, kind),
         time=time,
         received_at=frame.received_at,
         identifiers=identifiers,
@@ -218,7 +222,7 @@ def _event(item: wire.Item, kind: EventKind, frame: _Frame) -> Event:
     )
 
 
-def _name(item: wire.Item, kind: EventKind, frame: _Frame) -> str:
+def _name(item: wire.Item, kind: EventKind) -> str:
     if kind != "track":
         return kind.capitalize()
     name = (item.event or "").strip()
@@ -226,8 +230,6 @@ def _name(item: wire.Item, kind: EventKind, frame: _Frame) -> str:
         raise _Refused("track needs event, the name of what happened")
     if len(name) > MAX_LENGTH:
         raise _Refused(f"event has {len(name)} characters; at most {MAX_LENGTH} are taken")
-    if name in REPORTS and not frame.recorded:
-        raise _Refused(f"{name} is for providers to report, at /callbacks, and for Winback itself")
     return V1_NAMES.get(name, name)
 
 

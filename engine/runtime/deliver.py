@@ -21,9 +21,11 @@ from engine.model.message import Call, Message, Rendered
 from engine.runtime import gate
 from engine.runtime.shell import SHARDS, Shell
 from engine.store import messages as messages_store
+from engine.store import outcomes as outcomes_store
 from engine.store import runs as runs_store
 from engine.store.database import START_AGAIN, Connection
-from engine.store.messages import Candidate, Result
+from engine.store.messages import Candidate
+from engine.store.outcomes import Result
 
 log = logging.getLogger(__name__)
 
@@ -242,13 +244,13 @@ class Deliverer:
             for a in landed
             if a.suppress
         ]
-        settled = messages_store.settle(connection, [a.result for a in landed])
+        settled = outcomes_store.settle(connection, [a.result for a in landed])
         profiles = list(settled.values())
         now = self.shell.clock.now()
         if any(a.result.status == "due" for a in landed):
             messages_store.cancel_stopped(connection, profiles, list(settled), now)
         if dead:
-            messages_store.suppress(connection, dead, now)
+            outcomes_store.suppress(connection, dead, now)
         runs = [a.candidate.message.enrollment_id for a in landed]
         runs_store.release(connection, profiles, runs)
 

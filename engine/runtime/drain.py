@@ -29,7 +29,7 @@ from engine.runtime.shell import Shell
 from engine.store import events as events_store
 from engine.store import identities as identities_store
 from engine.store import lanes as lanes_store
-from engine.store import messages as messages_store
+from engine.store import outcomes as outcomes_store
 from engine.store import profiles as profiles_store
 from engine.store.database import START_AGAIN, Connection, Unavailable
 from engine.store.lanes import Taken
@@ -222,10 +222,10 @@ def _report(connection: Connection, events: list[Event], now: datetime) -> None:
     """Carry out what providers report of earlier messages."""
     settled = [report for event in events if (report := settles(event))]
     if settled:
-        messages_store.settle_unknown(connection, settled, now)
+        outcomes_store.settle_unknown(connection, settled, now)
     dead = [address for event in events if (address := suppresses(event))]
     if dead:
-        messages_store.suppress(connection, dead, now)
+        outcomes_store.suppress(connection, dead, now)
 
 
 def _identify(connection: Connection, events: list[Event]) -> tuple[Resolution, dict[int, Profile]]:

@@ -16,8 +16,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, cast
 
+import msgspec
 from flask import Blueprint, Response, current_app, request
 
+from engine.core.receipts import REPORTER
 from engine.intake.committer import Busy, Committer
 from engine.intake.lanes import lane_of
 from engine.model.event import Event
@@ -67,12 +69,12 @@ def create_blueprint(deps: Dependencies, receivers: Mapping[str, Receiver]) -> B
                 "settings and that WINBACK_PUBLIC_URL is the address the provider calls.",
             )
         try:
-            events = receiver.parse(raw_body, url, deps.clock.now())
+            said = receiver.parse(raw_body, url, deps.clock.now())
         except ValueError as error:
             logger.warning("callback of %s cannot be read: %s", provider, type(error).__name__)
             return problem(400, "unreadable", "The body is not what this provider sends.")
         try:
-            _accept(events)
+            _accept([msgspec.structs.replace(e, context={REPORTER: provider}) for e in said])
         except (Busy, InboxUnavailable) as error:
             response = problem(503, "unavailable", str(error))
             response.headers["Retry-After"] = "1"

@@ -13,6 +13,7 @@ from engine.runtime import gate
 from engine.runtime.deliver import Deliverer
 from engine.runtime.shell import Shell
 from engine.store import messages as messages_store
+from engine.store import outcomes as outcomes_store
 from engine.store.database import Database
 from tests.integration.runtime_kit import TOPICS, Pipeline, module_database, pipelines
 from tests.unit.core.build import (
@@ -240,7 +241,7 @@ class TestPermission:
         shop = make()
         shop.drain(view(who=WHO))
         with shop.database.connection() as connection:
-            messages_store.suppress(connection, [("email:a@b.de", "email", "bounced")], T0)
+            outcomes_store.suppress(connection, [("email:a@b.de", "email", "bounced")], T0)
         assert shop.deliver().claimed == 0
         assert shop.messages() == [("now", "skipped", "suppressed: bounced")]
 
@@ -248,7 +249,7 @@ class TestPermission:
         shop = make()
         shop.drain(view(who=WHO))
         with shop.database.connection() as connection:
-            messages_store.suppress(connection, [("email:a@b.de", "sms", "STOP")], T0)
+            outcomes_store.suppress(connection, [("email:a@b.de", "sms", "STOP")], T0)
         assert shop.deliver().sent == 1
 
     def test_overdue(self, make: Make) -> None:

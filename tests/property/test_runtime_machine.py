@@ -31,7 +31,7 @@ from engine.model.event import Event, EventKind
 from engine.model.message import Email, Message, Rendered
 from engine.model.profile import Profile
 from engine.runtime.drain import drain
-from engine.store import messages as messages_store
+from engine.store import outcomes as outcomes_store
 from engine.store.database import Database
 from tests.integration.runtime_kit import (
     Answer,
@@ -281,7 +281,7 @@ class Machine(RuleBasedStateMachine):
     def gives_up_on_the_dead(self) -> None:
         now = self.shop.clock.now()
         with self.witness.connection() as connection:
-            messages_store.abandoned(connection, now - timedelta(minutes=5), now)
+            outcomes_store.abandoned(connection, now - timedelta(minutes=5), now)
 
     # -- what must hold
 
