@@ -17,6 +17,7 @@ from engine.language import load_journey, load_journeys, load_policy
 from engine.model.event import Event
 from engine.model.journey import Journey
 from engine.model.policy import Policy
+from engine.runtime.memory import look_for_cycles_seldom
 from engine.runtime.simulate import Simulation
 
 #: Real orders, where this project's checks keep them.
@@ -40,6 +41,7 @@ steps:
 
 def measure(stage: Stage, sizes: Sizes, tell: Tell) -> list[Figure]:
     """A recording read from its file and run, and the running alone."""
+    look_for_cycles_seldom()  # as the command does
     figures = []
     folder = shop.write(stage.home / "shop", shop.twenty())
     journeys = load_journeys(folder / "journeys").journeys.values()

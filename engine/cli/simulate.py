@@ -14,6 +14,7 @@ from engine.cli._recorded import duration, print_bad_lines, print_errors, print_
 from engine.cli.main import FINDINGS
 from engine.intake.recordings import BadLine, events
 from engine.language import load_journeys, load_policy
+from engine.runtime.memory import look_for_cycles_seldom
 from engine.runtime.simulate import Simulation
 
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
@@ -71,6 +72,7 @@ def command(
     found = load_journeys(directory)
     errors = print_errors(console, (*findings, *found.diagnostics))
 
+    look_for_cycles_seldom()
     started = time.perf_counter()
     bad: list[BadLine] = []
     simulation = Simulation(found.journeys.values(), policy, bare=bare)

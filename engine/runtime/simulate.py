@@ -201,7 +201,7 @@ class Simulation:
     def _deliver(self, person: _Person, now: datetime) -> None:
         profile = person.shopper.profile
         while due := [m for m in person.waiting if m.due_at <= now]:
-            message = min(due, key=lambda m: (m.due_at, m.id))
+            message = due[0] if len(due) == 1 else min(due, key=lambda m: (m.due_at, m.id))
             person.waiting.remove(message)
             kind = "email" if message.channel == "email" else "phone"
             if not self.bare and not profile.traits.get(kind):
