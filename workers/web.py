@@ -11,6 +11,7 @@ from __future__ import annotations
 from engine import bootstrap
 from engine.errors import ConfigError
 from engine.intake.hints import LaneHints
+from engine.runtime.memory import look_for_cycles_seldom
 from engine.settings import Settings
 from workers.queues import WorkQueue, connect
 
@@ -18,4 +19,5 @@ _settings = Settings.from_environment()
 if not _settings.redis_url:
     raise ConfigError("REDIS_URL is not set: start everything with `winback up`.")
 
+look_for_cycles_seldom()
 app = bootstrap.web_app(_settings, LaneHints(WorkQueue(connect(_settings.redis_url)).drain))

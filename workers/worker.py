@@ -17,6 +17,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import SimpleWorker
 
+from engine.runtime.memory import look_for_cycles_seldom
 from workers import jobs
 
 log = logging.getLogger("winback.worker")
@@ -38,6 +39,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("rq").setLevel(logging.WARNING)
     at = jobs.bench()
+    look_for_cycles_seldom()
     pause = 0.1
     while True:
         worker = BatchWorker(

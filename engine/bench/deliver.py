@@ -27,6 +27,7 @@ from engine.intake.lanes import LANES
 from engine.model.message import Email
 from engine.runtime.deliver import THREADS, Deliverer
 from engine.runtime.drain import drain
+from engine.runtime.memory import look_for_cycles_seldom
 from engine.runtime.shell import Shell
 from engine.store import messages as messages_store
 
@@ -37,6 +38,7 @@ _AUTHORITIES = "SSL_CERT_FILE"
 
 def measure(stage: Stage, sizes: Sizes, tell: Tell) -> list[Figure]:
     """Through render, gate, SDK and records, against the same pool and threads without them."""
+    look_for_cycles_seldom()  # as a worker does
     ours, bare = [], []
     folder = shop.write(stage.home / "shop", {"at-once": shop.AT_ONCE}, provider="sendgrid")
     with provider(LATENCY) as url, stage.database() as database:

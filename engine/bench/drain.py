@@ -13,14 +13,18 @@ from engine.bench.stage import Stage, run_sql
 from engine.errors import WinbackError
 from engine.intake.lanes import LANES
 from engine.runtime.drain import drain
+from engine.runtime.memory import look_for_cycles_seldom
 from engine.runtime.shell import Shell
 from engine.store.database import Database
 
 _RESULTS = ("event", "enrollment", "message")
+#: What becomes of a round's messages before the next: no shopper carries more and more of them.
+_DELIVERED = ["update message set status = 'sent'", "update enrollment set live = false"]
 
 
 def measure(stage: Stage, sizes: Sizes, tell: Tell) -> list[Figure]:
     """Identity, 20 journeys, one message an event, with few and with many profiles there."""
+    look_for_cycles_seldom()  # as a worker does
     shop.write(stage.home / "shop", shop.twenty())
     few, bare_few = _at(stage, sizes, tell, sizes.profiles[0])
     many, bare_many = _at(stage, sizes, tell, sizes.profiles[1])
@@ -61,10 +65,13 @@ def _at(stage: Stage, sizes: Sizes, tell: Tell, profiles: int) -> tuple[float, f
                 tell(f"drain, {number(profiles)} profiles, round {turn + 1}")
                 run = uuid.uuid4().hex[:8]
                 count = sizes.drained
-                events = (recipe.view(n, n * 7919 % profiles, run) for n in range(count))
+                first = turn * count
+                shoppers = ((first + n) * 7919 % profiles for n in range(count))
+                events = (recipe.view(n, shopper, run) for n, shopper in enumerate(shoppers))
                 rows.accept(database, events)
                 ours.append(_drain(shell, count))
                 bare.append(_bare(database, run))
+                run_sql(database, _DELIVERED)
         finally:
             shell.database.close()
     return middle(ours), middle(bare)
