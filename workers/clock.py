@@ -53,7 +53,7 @@ class Ticker:
     def tick(self) -> bool:
         """Find work and put it on the queue; False when another clock holds the lease."""
         try:
-            with self.shell.database.connection() as connection:
+            with self.shell.database.probing() as connection:
                 if not clock_store.hold_lease(connection, "clock", self.holder, LEASE):
                     return False
                 self._find_work(connection)

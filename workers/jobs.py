@@ -123,7 +123,7 @@ def look_again(name: str) -> None:
         at.queue.calendars()
     if kind not in ("drain", "deliver") or (kind == "deliver" and at.held_back):
         return
-    with at.shell.database.connection() as connection:
+    with at.shell.database.probing() as connection:
         now = at.shell.clock.now()
         if kind == "drain" and (lanes := lanes_store.with_free_work(connection)):
             at.queue.drain(int(number) if int(number) in lanes else lanes[0])
@@ -132,7 +132,7 @@ def look_again(name: str) -> None:
 
 
 def _hint_drains(at: Bench) -> None:
-    with at.shell.database.connection() as connection:
+    with at.shell.database.probing() as connection:
         lanes = lanes_store.with_work(connection)
     for lane in lanes:
         at.queue.drain(lane)

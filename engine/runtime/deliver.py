@@ -100,7 +100,7 @@ class Deliverer:
         """Send these messages (profile, id), which have just become due, and no others."""
         if not messages:
             return Delivered()
-        with self.shell.database.connection() as connection:
+        with self.shell.database.probing() as connection:
             now = self.shell.clock.now()
             found = messages_store.fresh_candidates(connection, messages, now)
         return self.hand_over(found)
@@ -122,7 +122,7 @@ class Deliverer:
         """Render the next messages that are due. Before the gate, so that nothing slow stands
         between the gate and the wire."""
         now = self.shell.clock.now()
-        with self.shell.database.connection() as connection:
+        with self.shell.database.probing() as connection:
             found = messages_store.candidates(
                 connection, now, self.threads * 4 + len(self._skip), shard, shards
             )
@@ -172,7 +172,7 @@ class Deliverer:
         if broken:
             done.failed += len(broken)
             runs = {c.message.id: c.message.enrollment_id for c in candidates}
-            with self.shell.database.connection() as connection:
+            with self.shell.database.probing() as connection:
                 messages_store.refuse(connection, broken, now)
                 runs_store.release(connection, [b[0] for b in broken], [runs[b[1]] for b in broken])
 
@@ -228,7 +228,7 @@ class Deliverer:
     ) -> dict[str, int]:
         for again in range(_TRIES_TO_RECORD, -1, -1):
             try:
-                with self.shell.database.connection() as connection:
+                with self.shell.database.probing() as connection:
                     if landed:
                         self._record(connection, landed)
                     return gate.claim_within(connection, self.shell, candidates)

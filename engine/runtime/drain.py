@@ -84,7 +84,7 @@ def drain(shell: Shell, lane: int, limit: int = 1000, lanes: int = 1) -> Drained
     except Exception as error:
         if lanes > 1:
             log.exception("a batch of several lanes failed, trying them one by one")
-            with shell.database.connection() as connection:
+            with shell.database.probing() as connection:
                 waiting = lanes_store.with_work(connection)
             return _together(drain(shell, each, limit) for each in waiting)
         if limit > 1:
@@ -94,7 +94,7 @@ def drain(shell: Shell, lane: int, limit: int = 1000, lanes: int = 1) -> Drained
 
 
 def _set_aside_first(shell: Shell, lane: int, reason: str) -> Drained:
-    with shell.database.connection() as connection:
+    with shell.database.probing() as connection:
         if not lanes_store.lock(connection, lane):
             return Drained()
         rows = lanes_store.take(connection, [lane], 1)
@@ -118,7 +118,7 @@ def _together(parts: Iterable[Drained]) -> Drained:
 def _drain_or_start_again(shell: Shell, lane: int, limit: int, lanes: int) -> Drained:
     for attempt in range(_TRIES):
         try:
-            with shell.database.connection() as connection:
+            with shell.database.probing() as connection:
                 return _drain(shell, connection, lane, limit, lanes)
         except (*START_AGAIN, _Overtaken) as reason:
             log.info("lane %d starts again (%s), try %d", lane, type(reason).__name__, attempt + 1)

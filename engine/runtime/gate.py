@@ -28,7 +28,7 @@ def claim(shell: Shell, candidates: list[Candidate]) -> dict[str, int]:
     """Claim those of ``candidates`` that may go now: message id -> attempt number. Writes down
     the refusals and the waits. What another worker holds, or what has an event in the inbox,
     simply stays due."""
-    with shell.database.connection() as connection:
+    with shell.database.probing() as connection:
         return claim_within(connection, shell, candidates)
 
 

@@ -45,7 +45,7 @@ def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None =
     have run out.
     """
     now = shell.clock.now()
-    with shell.database.connection() as connection:
+    with shell.database.probing() as connection:
         candidates = runs_store.due(connection, now, limit) if until is None else list(until)
         if not candidates:
             return Woken()

@@ -22,7 +22,6 @@ EXAMPLES = 5
 def begin(connection: Connection) -> None:
     """Make the transaction that begins here see one moment, and write nothing."""
     connection.execute("set transaction isolation level repeatable read, read only")
-    connection.execute("set local enable_seqscan = on")  # this reads whole tables
 
 
 def violations(connection: Connection, check: Check) -> tuple[int, list[str]]:
