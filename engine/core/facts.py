@@ -9,6 +9,9 @@ from typing import Any
 from engine.model.event import Event
 from engine.model.profile import Profile
 
+#: What Winback counts itself: in a condition it stands over a trait of the same name.
+COUNTED = ("orders", "lifetime_value", "last_order_at", "first_seen", "last_seen")
+
 
 def product_ids(properties: Mapping[str, Any]) -> list[str]:
     """The products an event speaks of, as text, each once: ``products[].product_id``, then its

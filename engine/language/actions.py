@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from engine.core.facts import COUNTED
 from engine.language.computed import given_values, read_values
 from engine.language.context import Context
 from engine.language.events import may_be_emitted
@@ -26,8 +27,6 @@ from engine.model.journey import (
 )
 
 PLATFORMS = ("google", "meta")
-#: What Winback counts itself (engine.core.facts.profile_facts); a trait would never be seen.
-COUNTED = ("orders", "lifetime_value", "last_order_at", "first_seen", "last_seen")
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _AT_HOME = ("localhost", "127.0.0.1", "::1")

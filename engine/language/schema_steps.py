@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from engine.language.actions import COUNTED, PLATFORMS
+from engine.core.facts import COUNTED
+from engine.language.actions import PLATFORMS
 from engine.language.context import CHANNELS
 from engine.language.schema_forms import (
     Schema,

@@ -19,6 +19,7 @@ from engine.core.book import JourneyBook
 from engine.core.calendar import event_of, may_be_reached, reached, zone_for
 from engine.core.conditions import holds, names_used
 from engine.core.entries import in_season
+from engine.core.facts import COUNTED
 from engine.core.facts_view import Facts
 from engine.core.shopper import Past, Shopper
 from engine.intake.lanes import lane_of
@@ -127,7 +128,7 @@ def _narrowed(calendar: Calendar, since: datetime, until: datetime) -> tuple[str
     if len(names) != 1:
         return "", []
     ((holder, trait),) = names
-    if holder != "profile" or date.source.strip() != f"profile.{trait}":
+    if holder != "profile" or trait in COUNTED or date.source.strip() != f"profile.{trait}":
         return "", []
     day, last = since - calendar.shift - 2 * _DAY, until - calendar.shift + 2 * _DAY
     days = {"02-29"}  # which is the 28th in most years

@@ -389,6 +389,16 @@ class TestCalendar:
         shop.at(at(days=363))
         assert calendars_due(shop.shell).put == 0
 
+    def test_a_calendar_may_stand_on_what_winback_counts(
+        self, pipeline: Callable[..., Pipeline]
+    ) -> None:
+        """No trait: a search narrowed to shoppers with a trait of that name finds nobody."""
+        shop = pipeline(*journeys(BIRTHDAY.replace("profile.birthday", "profile.last_order_at")))
+        shop.drain(event("Order Completed", at(days=-1), who=("user:1", "email:1@x.de")))
+        calendars_due(shop.shell)
+        shop.at(at(days=370))
+        assert calendars_due(shop.shell).put == 1
+
     def test_a_search_goes_on_where_a_killed_worker_left_it(
         self, pipeline: Callable[..., Pipeline]
     ) -> None:
