@@ -48,7 +48,7 @@ def measure(stage: Stage, sizes: Sizes, tell: Tell) -> list[Figure]:
     with stage.database() as database, Sink() as sink:
         rows.add_profiles(database, sizes.waiting)
         settings = stage.settings(database, folder, smtp_port=sink.port)
-        _add_runs(database, sizes, start=datetime.now(UTC) + timedelta(days=2))
+        _add_runs(database, sizes, start=datetime.now(UTC) + timedelta(days=3))
         with stage.everything(settings):
             tell(f"timers, {sizes.timers:,} of {waiting} running out")
             start = datetime.now(UTC) + timedelta(seconds=_AHEAD)
@@ -96,7 +96,7 @@ def _wake_soon(sizes: Sizes, start: datetime) -> str:
           from (select id, '{start.isoformat()}'::timestamptz + interval '1 second'
                        * ({sizes.timer_seconds}.0 * (row_number() over () - 1) / {sizes.timers})
                        as wake
-                  from enrollment where wake_at > now() + interval '47 hours') e
+                  from enrollment where wake_at > now() + interval '60 hours') e
          where enrollment.id = e.id
     """
 
