@@ -32,11 +32,3 @@ class Renderer(Protocol):
         key: str = "",
         address: str = "",
     ) -> Rendered: ...
-
-
-class Hints(Protocol):
-    """Tells the workers that there is work. A hint may be lost; the clock finds what it missed."""
-
-    def lanes(self, lanes: set[int]) -> None: ...
-
-    def deliver(self, shards: set[int]) -> None: ...

@@ -14,23 +14,10 @@ from email_validator import EmailNotValidError, validate_email
 
 from engine.errors import DeliveryError
 from engine.model.event import Event
-from engine.model.message import Receipt, Rendered
 
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
 #: What looks like an address or a phone number in a provider's answer.
 _PERSONAL = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+|\+?\d[\d\s().-]{6,}\d")
-
-
-class Channel(Protocol):
-    """A provider that takes messages. ``send`` may be called from many threads at once.
-
-    It gives a receipt when the provider took the message, raises ``DeliveryError`` when the
-    provider is known not to have it and ``OutcomeUnknown`` when nobody can know.
-    """
-
-    name: str
-
-    def send(self, rendered: Rendered) -> Receipt: ...
 
 
 class Receiver(Protocol):

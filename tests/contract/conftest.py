@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from engine.channels.base import Channel
 from engine.channels.file import FileChannel
 from engine.channels.sendgrid import SendGridChannel
 from engine.channels.smtp import SmtpChannel
 from engine.channels.twilio import TwilioChannel
 from engine.model.message import Email, Rendered, Sms
+from engine.ports import Channel
 from engine.testing.sendgrid import SendGridSimulator
 from engine.testing.simulator import CUT, DROP, HANG, answering
 from engine.testing.smtp import SmtpFault, SmtpSink
