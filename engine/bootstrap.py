@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.audiences import PLATFORMS
-from engine.channels import RECEIVERS, open_channel, open_receiver
+from engine.channels import find_receiver, open_channel
 from engine.clock import Clock, from_environment
 from engine.errors import ConfigError
 from engine.model.policy import Policy
@@ -113,10 +113,9 @@ def web_app(settings: Settings, hint: Callable[[set[int]], None]) -> Flask:
         policy=policy,
         journeys=shelf.book().current,
     )
-    receivers = {name: open_receiver(name) for name in RECEIVERS}
     pages = [
         preferences.create_blueprint(deps, renderer(settings, policy).links),
-        callbacks.create_blueprint(deps, receivers),
+        callbacks.create_blueprint(deps, find_receiver),
     ]
     if settings.demo:
         pages += demo_pages(settings, policy, clock, store)

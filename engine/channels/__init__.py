@@ -13,8 +13,9 @@ from datetime import datetime
 from importlib import import_module
 from typing import cast
 
-from engine.channels.base import Channel, ChannelSettings, Receiver
+from engine.channels.base import ChannelSettings, Receiver
 from engine.errors import ConfigError
+from engine.ports import Channel
 
 #: provider -> channel class. Loaded when used: the twilio package alone is 50 MB.
 PROVIDERS: dict[str, str] = {
@@ -44,3 +45,10 @@ def open_channel(provider: str, settings: ChannelSettings, now: Callable[[], dat
 def open_receiver(provider: str) -> Receiver:
     """What verifies and parses the callbacks of ``provider`` (one of ``RECEIVERS``)."""
     return cast(Receiver, import_module(PROVIDERS[provider].partition(":")[0]))
+
+
+def find_receiver(provider: str) -> Receiver | None:
+    """The same for a name that anybody may have made up; None where no such provider reports.
+    Loaded at its first post: a web process that gets none does not carry the providers' packages
+    (14 MB)."""
+    return open_receiver(provider) if provider in RECEIVERS else None

@@ -12,7 +12,7 @@ default repeats only what could not connect, so whatever we answer it must be ab
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -46,13 +46,15 @@ class Receiver(Protocol):
     def parse(self, raw_body: bytes, url: str, received_at: datetime) -> list[Event]: ...
 
 
-def create_blueprint(deps: Dependencies, receivers: Mapping[str, Receiver]) -> Blueprint:
-    """The addresses; ``receivers`` by provider."""
+def create_blueprint(
+    deps: Dependencies, receiver_of: Callable[[str], Receiver | None]
+) -> Blueprint:
+    """The addresses; ``receiver_of`` gives who reads a provider's posts, None for a stranger's."""
     pages = Blueprint("callbacks", __name__)
 
     @pages.post("/callbacks/<provider>")
     def receive(provider: str) -> Response:
-        receiver = receivers.get(provider)
+        receiver = receiver_of(provider)
         if receiver is None:
             return problem(404, "not_found", f"There is no provider {provider[:40]}.")
         request.max_content_length = LARGEST  # past it, reading the body answers 413

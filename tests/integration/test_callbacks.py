@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from flask.testing import FlaskClient
 from twilio.request_validator import RequestValidator
 
-from engine.channels import RECEIVERS, open_receiver
+from engine.channels import find_receiver
 from engine.clock import ManualClock
 from engine.settings import Settings
 from engine.store.database import Database
@@ -80,7 +80,7 @@ def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
     hints: list[set[int]] = []
     with Database(database_url) as database:
         deps = web.Dependencies(settings, ManualClock(NOW), database, hints.append)
-        pages = [create_blueprint(deps, {name: open_receiver(name) for name in RECEIVERS})]
+        pages = [create_blueprint(deps, find_receiver)]
         app = web.create_app(replace(deps, pages=pages))
         try:
             yield Desk(app.test_client(), database, hints)
