@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import click
 from rich.console import Console
 from rich.text import Text
 
@@ -23,6 +24,27 @@ from engine.settings import Settings
 from engine.store.database import Database, migrate
 
 RULES: tuple[Rule, ...] = ("finish", "move", "leave")
+
+_IN_FLIGHT = click.option(
+    "--in-flight",
+    "rule",
+    type=click.Choice(RULES),
+    help="What happens to shoppers in flight, whatever the journeys say under `on change`.",
+)
+_ALLOW = click.option(
+    "--allow",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Messages more in the first day that are fine. Default: `blast radius` of the config.",
+)
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+def planned(command: Command) -> Command:
+    """The options of a command that draws a plan: ``rule`` and ``allow``."""
+    return _IN_FLIGHT(_ALLOW(command))
+
 
 #: One run, several runs, of each fate.
 _FATES: dict[Action, tuple[str, str]] = {

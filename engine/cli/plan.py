@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from engine.cli._changes import RULES, as_document, print_plan, read_project, shop
+from engine.cli._changes import as_document, planned, print_plan, read_project, shop
 from engine.cli._recorded import print_errors
 from engine.cli.main import FINDINGS, print_json
 from engine.core.migrate import Rule
@@ -16,18 +16,7 @@ from engine.settings import Settings
 
 
 @click.command()
-@click.option(
-    "--in-flight",
-    "rule",
-    type=click.Choice(RULES),
-    help="What happens to shoppers in flight, whatever the journeys say under `on change`.",
-)
-@click.option(
-    "--allow",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Messages more in the first day that are fine. Default: `blast radius` of the config.",
-)
+@planned
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def command(project_dir: Path | None, rule: Rule | None, allow: int | None, as_json: bool) -> int:
