@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import ssl
 import tempfile
-import threading
 from collections import deque
 from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
 from engine.testing.certificate import write_certificate
+from engine.testing.serving import Serving
 
 
 class Answer(NamedTuple):
@@ -65,7 +63,7 @@ DROP = Fault("drop")
 
 
 @dataclass
-class Simulator:
+class Simulator(Serving):
     """A context manager that serves while it is open.
 
     ``latency``   seconds before each answer.
@@ -86,10 +84,8 @@ class Simulator:
     ca_file: Path | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.received: deque[Request] = deque(maxlen=self.keep)
-        self._stack = ExitStack()
-        self._loop = asyncio.new_event_loop()
-        self._open: set[asyncio.Transport] = set()
 
     def reply(self, request: Request) -> Answer:
         """The provider's usual answer; 2xx takes the message. Subclasses say which."""
@@ -110,38 +106,8 @@ class Simulator:
             self.ca_file, key = write_certificate(folder)
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self.ca_file, key)
-        server = self._loop.run_until_complete(
-            self._loop.create_server(
-                lambda: _Connection(self), self.host, self.port, ssl=context, backlog=512
-            )
-        )
-        self.port = server.sockets[0].getsockname()[1]
-        thread = threading.Thread(target=self._loop.run_forever, name=type(self).__name__)
-        thread.start()
-
-        def stop() -> None:
-            asyncio.run_coroutine_threadsafe(self._close(server), self._loop).result(10)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            thread.join()
-            self._loop.close()
-
-        self._stack.callback(stop)
+        self.serve(lambda: _Connection(self), context)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
-
-    async def _close(self, server: asyncio.Server) -> None:
-        server.close()
-        for transport in list(self._open):
-            transport.abort()
-        await server.wait_closed()
-        await asyncio.sleep(0)
 
 
 class _Connection(asyncio.Protocol):

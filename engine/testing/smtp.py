@@ -7,14 +7,13 @@ measures the sender and not the sink.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Literal, NamedTuple, Self
+
+from engine.testing.serving import Serving
 
 Stage = Literal["connect", "mail", "rcpt", "data", "end"]
 
@@ -40,7 +39,7 @@ class SmtpFault:
 
 
 @dataclass
-class SmtpSink:
+class SmtpSink(Serving):
     """A context manager that serves while it is open.
 
     ``latency``  seconds before the answer at the end of each mail.
@@ -58,10 +57,8 @@ class SmtpSink:
     connections: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.received: deque[Mail] = deque(maxlen=self.keep)
-        self._stack = ExitStack()
-        self._loop = asyncio.new_event_loop()
-        self._open: set[asyncio.Transport] = set()
 
     def script(self, faults: Iterable[SmtpFault]) -> None:
         """What is to happen next, each at the next time its stage comes."""
@@ -73,47 +70,9 @@ class SmtpSink:
             return self.faults.popleft()
         return None
 
-    def close_connections(self) -> None:
-        """Close what is open, as servers do with idle connections."""
-
-        async def close() -> None:
-            for transport in list(self._open):
-                transport.abort()
-            await asyncio.sleep(0)
-
-        asyncio.run_coroutine_threadsafe(close(), self._loop).result(10)
-
     def __enter__(self) -> Self:
-        server = self._loop.run_until_complete(
-            self._loop.create_server(lambda: _Session(self), self.host, self.port, backlog=512)
-        )
-        self.port = server.sockets[0].getsockname()[1]
-        thread = threading.Thread(target=self._loop.run_forever, name="SmtpSink")
-        thread.start()
-
-        async def close() -> None:
-            server.close()
-            for transport in list(self._open):
-                transport.abort()
-            await server.wait_closed()
-            await asyncio.sleep(0)
-
-        def stop() -> None:
-            asyncio.run_coroutine_threadsafe(close(), self._loop).result(10)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            thread.join()
-            self._loop.close()
-
-        self._stack.callback(stop)
+        self.serve(lambda: _Session(self))
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
 
 
 class _Session(asyncio.Protocol):

@@ -1,0 +1,69 @@
+"""A server in a thread of its own, for as long as a ``with`` block is open."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+
+
+class Serving:
+    """What the simulators share: the loop, its thread, and the end of both.
+
+    A subclass starts with ``serve`` in its ``__enter__`` and keeps in ``_open`` the transports
+    of its connections, which are aborted at the end.
+    """
+
+    host: str
+    port: int
+
+    def __post_init__(self) -> None:
+        self._stack = ExitStack()
+        self._loop = asyncio.new_event_loop()
+        self._open: set[asyncio.Transport] = set()
+
+    def serve(
+        self, connection: Callable[[], asyncio.Protocol], context: ssl.SSLContext | None = None
+    ) -> None:
+        """Listen at ``host`` and ``port`` (0: a free one, which ``port`` then is)."""
+        server = self._loop.run_until_complete(
+            self._loop.create_server(connection, self.host, self.port, ssl=context, backlog=512)
+        )
+        self.port = server.sockets[0].getsockname()[1]
+        thread = threading.Thread(target=self._loop.run_forever, name=type(self).__name__)
+        thread.start()
+
+        def stop() -> None:
+            asyncio.run_coroutine_threadsafe(self._close(server), self._loop).result(10)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            thread.join()
+            self._loop.close()
+
+        self._stack.callback(stop)
+
+    def close_connections(self) -> None:
+        """Close what is open, as servers do with idle connections."""
+        asyncio.run_coroutine_threadsafe(self._abort(), self._loop).result(10)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    async def _close(self, server: asyncio.Server) -> None:
+        server.close()
+        for transport in list(self._open):
+            transport.abort()
+        await server.wait_closed()
+        await asyncio.sleep(0)
+
+    async def _abort(self) -> None:
+        for transport in list(self._open):
+            transport.abort()
+        await asyncio.sleep(0)
