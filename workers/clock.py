@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import uuid
+from collections.abc import Callable
 from types import FrameType
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -64,26 +65,24 @@ class Ticker:
 
     def audiences(self) -> None:
         """Have the audience files written that have changed."""
-        try:
-            with self.shell.database.connection() as connection:
-                if not clock_store.holds_lease(connection, "clock", self.holder):
-                    return
-                due = AudienceStore(connection, self.shell.policy().ads_consent).due()
-            if due:
-                self.queue.sync()
-        except Exception as error:
-            log.warning("no look at the audiences: %s: %s", type(error).__name__, error)
+        self._look("audiences", self._audiences_due, self.queue.sync)
 
     def calendars(self) -> None:
         """Have those looked for who have reached a calendar."""
+        self._look("calendars", lambda: to_do(self.shell), self.queue.calendars)
+
+    def _look(self, what: str, due: Callable[[], bool], put: Callable[[], None]) -> None:
         try:
             with self.shell.database.connection() as connection:
-                if not clock_store.holds_lease(connection, "clock", self.holder):
-                    return
-            if to_do(self.shell):
-                self.queue.calendars()
-        except Exception as error:
-            log.warning("no look at the calendars: %s: %s", type(error).__name__, error)
+                leads = clock_store.holds_lease(connection, "clock", self.holder)
+            if leads and due():
+                put()
+        except Exception as error:  # PostgreSQL or Redis is away: the next look comes
+            log.warning("no look at the %s: %s: %s", what, type(error).__name__, error)
+
+    def _audiences_due(self) -> bool:
+        with self.shell.database.connection() as connection:
+            return bool(AudienceStore(connection, self.shell.policy().ads_consent).due())
 
     def _find_work(self, connection: Connection) -> None:
         now = self.shell.clock.now()
