@@ -28,7 +28,26 @@ from engine.runtime.shell import SHARDS, Shell
 from engine.runtime.wake import Woken, wake
 from engine.store import inbox
 from engine.store.database import Database
-from tests.unit.core.build import T0
+from tests.unit.core.build import T0, event, journey, overdue, send, stop, wait
+
+#: Makes a pipeline: the fixture ``make``.
+Make = Callable[..., "Pipeline"]
+
+LEFT = journey(
+    wait(hours=2),
+    send(template="left"),
+    key="event.product_id",
+    stops=[stop(goal=True)],
+)
+NOW = journey(
+    send(template="now"),
+    key="event.product_id",
+    stops=[stop(if_="key in event.product_ids", goal=True)],
+)
+HOLD = journey(send(template="once", overdue=overdue()), stops=[stop()])
+RETRY = journey(send(template="again", on_unknown="retry", overdue=overdue()), stops=[stop()])
+
+WHO = ("user:1", "email:a@b.de", "phone:+4930123456")
 
 TOPICS = {"offers": Topic("offers", consent="opt-out"), "orders": Topic("orders", consent="none")}
 
@@ -94,6 +113,13 @@ def busy(_: Rendered) -> Exception:
 
 def silent(_: Rendered) -> Exception:
     return OutcomeUnknown("no answer")
+
+
+ANSWERS: list[Answer] = [accepts, refuses, busy, silent]
+
+
+def identify(*who: str, time: datetime = T0, **traits: Any) -> Event:
+    return event("Identify", time, kind="identify", who=who, **traits)
 
 
 class Provider:
@@ -253,3 +279,7 @@ class Pipeline:
             " where m.status = 'due' and e.status in ('stopped', 'merged')"
         )
         assert late == 0
+
+
+def deliveries(shop: Pipeline) -> list[tuple[int, str | None]]:
+    return shop.rows("select attempt, outcome from delivery order by message_id, attempt")

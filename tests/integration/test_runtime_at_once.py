@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,8 +9,7 @@ import pytest
 from engine.intake.lanes import LANES
 from engine.model.event import Event
 from engine.runtime.drain import drain
-from engine.store.database import Database
-from tests.integration.runtime_kit import Pipeline, module_database, pipelines
+from tests.integration.runtime_kit import LEFT, Make, Pipeline
 from tests.unit.core.build import (
     ORDER,
     at,
@@ -24,27 +22,7 @@ from tests.unit.core.build import (
     wait,
 )
 
-LEFT = journey(
-    wait(hours=2),
-    send(template="left"),
-    key="event.product_id",
-    stops=[stop(goal=True)],
-)
-
-
-Make = Callable[..., Pipeline]
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str, _template: str) -> Iterator[Database]:
-    with module_database(postgres_url, _template) as database:
-        yield database
-
-
-@pytest.fixture
-def make(database: Database) -> Iterator[Make]:
-    with pipelines(database) as make:
-        yield lambda *journeys, **more: make(*(journeys or (LEFT,)), **more)
+JOURNEY = LEFT
 
 
 class TestAtOnce:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -13,8 +12,7 @@ from engine.model.journey import Again
 from engine.model.policy import Cap, Policy
 from engine.runtime import gate
 from engine.store import messages as messages_store
-from engine.store.database import Database
-from tests.integration.runtime_kit import TOPICS, Pipeline, module_database, pipelines
+from tests.integration.runtime_kit import NOW, TOPICS, Make, Pipeline
 from tests.unit.core.build import (
     ORDER,
     at,
@@ -22,33 +20,12 @@ from tests.unit.core.build import (
     journey,
     order,
     send,
-    stop,
     view,
 )
 
-NOW = journey(
-    send(template="now"),
-    key="event.product_id",
-    stops=[stop(if_="key in event.product_ids", goal=True)],
-)
-
+JOURNEY = NOW
 
 WHO = ("user:1", "email:a@b.de")
-
-
-Make = Callable[..., Pipeline]
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str, _template: str) -> Iterator[Database]:
-    with module_database(postgres_url, _template) as database:
-        yield database
-
-
-@pytest.fixture
-def make(database: Database) -> Iterator[Make]:
-    with pipelines(database) as make:
-        yield lambda *journeys, **more: make(*(journeys or (NOW,)), **more)
 
 
 def due(shop: Pipeline) -> list[messages_store.Candidate]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -14,17 +14,18 @@ from engine.errors import DeliveryError, RenderError
 from engine.model.message import Message, Rendered
 from engine.model.profile import Profile
 from engine.runtime.deliver import TRIES, Deliverer
-from engine.store.database import Database
 from tests.integration.runtime_kit import (
-    Answer,
+    ANSWERS,
+    HOLD,
+    RETRY,
+    WHO,
+    Make,
     Pipeline,
     PlainRenderer,
     accepts,
     busy,
-    module_database,
-    pipelines,
+    deliveries,
     refuses,
-    silent,
 )
 from tests.unit.core.build import (
     at,
@@ -32,42 +33,13 @@ from tests.unit.core.build import (
     event,
     journey,
     order,
-    overdue,
     send,
     stop,
     view,
     wait,
 )
 
-HOLD = journey(send(template="once", overdue=overdue()), stops=[stop()])
-
-
-RETRY = journey(send(template="again", on_unknown="retry", overdue=overdue()), stops=[stop()])
-
-
-ANSWERS: list[Answer] = [accepts, refuses, busy, silent]
-
-
-WHO = ("user:1", "email:a@b.de", "phone:+4930123456")
-
-
-Make = Callable[..., Pipeline]
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str, _template: str) -> Iterator[Database]:
-    with module_database(postgres_url, _template) as database:
-        yield database
-
-
-@pytest.fixture
-def make(database: Database) -> Iterator[Make]:
-    with pipelines(database) as make:
-        yield lambda *journeys, **more: make(*(journeys or (HOLD,)), **more)
-
-
-def deliveries(shop: Pipeline) -> list[tuple[int, str | None]]:
-    return shop.rows("select attempt, outcome from delivery order by message_id, attempt")
+JOURNEY = HOLD
 
 
 class TestAccepted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -14,45 +14,15 @@ from engine.intake.lanes import lane_of
 from engine.model.event import Event
 from engine.runtime.drain import drain
 from engine.store import events as events_store
-from engine.store.database import Database
-from tests.integration.runtime_kit import Pipeline, module_database, pipelines
+from tests.integration.runtime_kit import LEFT, Make
 from tests.unit.core.build import (
-    T0,
     at,
     event,
-    journey,
     order,
-    send,
-    stop,
     view,
-    wait,
 )
 
-LEFT = journey(
-    wait(hours=2),
-    send(template="left"),
-    key="event.product_id",
-    stops=[stop(goal=True)],
-)
-
-
-Make = Callable[..., Pipeline]
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str, _template: str) -> Iterator[Database]:
-    with module_database(postgres_url, _template) as database:
-        yield database
-
-
-@pytest.fixture
-def make(database: Database) -> Iterator[Make]:
-    with pipelines(database) as make:
-        yield lambda *journeys, **more: make(*(journeys or (LEFT,)), **more)
-
-
-def identify(*who: str, time: Any = T0, **traits: Any) -> Event:
-    return event("Identify", time, kind="identify", who=who, **traits)
+JOURNEY = LEFT
 
 
 class TestOnce:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import time, timedelta
 
@@ -14,8 +13,7 @@ from engine.runtime.deliver import Deliverer
 from engine.runtime.shell import Shell
 from engine.store import messages as messages_store
 from engine.store import outcomes as outcomes_store
-from engine.store.database import Database
-from tests.integration.runtime_kit import TOPICS, Pipeline, module_database, pipelines
+from tests.integration.runtime_kit import NOW, TOPICS, Make, Pipeline
 from tests.unit.core.build import (
     ORDER,
     T0,
@@ -25,33 +23,12 @@ from tests.unit.core.build import (
     order,
     overdue,
     send,
-    stop,
     view,
 )
 
-NOW = journey(
-    send(template="now"),
-    key="event.product_id",
-    stops=[stop(if_="key in event.product_ids", goal=True)],
-)
-
+JOURNEY = NOW
 
 WHO = ("user:1", "email:a@b.de")
-
-
-Make = Callable[..., Pipeline]
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str, _template: str) -> Iterator[Database]:
-    with module_database(postgres_url, _template) as database:
-        yield database
-
-
-@pytest.fixture
-def make(database: Database) -> Iterator[Make]:
-    with pipelines(database) as make:
-        yield lambda *journeys, **more: make(*(journeys or (NOW,)), **more)
 
 
 def due(shop: Pipeline) -> list[messages_store.Candidate]:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import pytest
 
 import engine.core.identity as identity
-from engine.model.event import Event
-from engine.store.database import Database
-from tests.integration.runtime_kit import Pipeline, module_database, pipelines
+from tests.integration.runtime_kit import LEFT, Make, identify
 from tests.unit.core.build import (
-    T0,
     at,
     audience,
     event,
@@ -24,31 +18,7 @@ from tests.unit.core.build import (
     wait,
 )
 
-LEFT = journey(
-    wait(hours=2),
-    send(template="left"),
-    key="event.product_id",
-    stops=[stop(goal=True)],
-)
-
-
-Make = Callable[..., Pipeline]
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str, _template: str) -> Iterator[Database]:
-    with module_database(postgres_url, _template) as database:
-        yield database
-
-
-@pytest.fixture
-def make(database: Database) -> Iterator[Make]:
-    with pipelines(database) as make:
-        yield lambda *journeys, **more: make(*(journeys or (LEFT,)), **more)
-
-
-def identify(*who: str, time: Any = T0, **traits: Any) -> Event:
-    return event("Identify", time, kind="identify", who=who, **traits)
+JOURNEY = LEFT
 
 
 class TestMerge:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-
-import pytest
 
 from engine.clock import ManualClock
 from engine.model.journey import Again
-from engine.store.database import Database
-from tests.integration.runtime_kit import Pipeline, module_database, pipelines
+from tests.integration.runtime_kit import LEFT, Make
 from tests.unit.core.build import (
     CLICK,
     T0,
@@ -26,27 +22,7 @@ from tests.unit.core.build import (
     wait_for,
 )
 
-LEFT = journey(
-    wait(hours=2),
-    send(template="left"),
-    key="event.product_id",
-    stops=[stop(goal=True)],
-)
-
-
-Make = Callable[..., Pipeline]
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str, _template: str) -> Iterator[Database]:
-    with module_database(postgres_url, _template) as database:
-        yield database
-
-
-@pytest.fixture
-def make(database: Database) -> Iterator[Make]:
-    with pipelines(database) as make:
-        yield lambda *journeys, **more: make(*(journeys or (LEFT,)), **more)
+JOURNEY = LEFT
 
 
 class TestOrderOfTime:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,16 +14,17 @@ from engine.runtime import gate
 from engine.runtime.deliver import TRIES
 from engine.store import messages as messages_store
 from engine.store import outcomes as outcomes_store
-from engine.store.database import Database
 from tests.integration.runtime_kit import (
+    ANSWERS,
+    HOLD,
+    RETRY,
     TOPICS,
-    Answer,
+    WHO,
+    Make,
     Pipeline,
     accepts,
     busy,
-    module_database,
-    pipelines,
-    refuses,
+    deliveries,
     silent,
 )
 from tests.unit.core.build import (
@@ -33,41 +33,11 @@ from tests.unit.core.build import (
     event,
     journey,
     order,
-    overdue,
     send,
-    stop,
     view,
 )
 
-HOLD = journey(send(template="once", overdue=overdue()), stops=[stop()])
-
-
-RETRY = journey(send(template="again", on_unknown="retry", overdue=overdue()), stops=[stop()])
-
-
-ANSWERS: list[Answer] = [accepts, refuses, busy, silent]
-
-
-WHO = ("user:1", "email:a@b.de", "phone:+4930123456")
-
-
-Make = Callable[..., Pipeline]
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str, _template: str) -> Iterator[Database]:
-    with module_database(postgres_url, _template) as database:
-        yield database
-
-
-@pytest.fixture
-def make(database: Database) -> Iterator[Make]:
-    with pipelines(database) as make:
-        yield lambda *journeys, **more: make(*(journeys or (HOLD,)), **more)
-
-
-def deliveries(shop: Pipeline) -> list[tuple[int, str | None]]:
-    return shop.rows("select attempt, outcome from delivery order by message_id, attempt")
+JOURNEY = HOLD
 
 
 class TestUnknown:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from engine.core import react
-from engine.store.database import Database
-from tests.integration.runtime_kit import Pipeline, module_database, pipelines
+from tests.integration.runtime_kit import NOW, Make
 from tests.unit.core.build import (
     CLICK,
     at,
@@ -24,29 +22,9 @@ from tests.unit.core.build import (
     wait_for,
 )
 
-NOW = journey(
-    send(template="now"),
-    key="event.product_id",
-    stops=[stop(if_="key in event.product_ids", goal=True)],
-)
-
+JOURNEY = NOW
 
 WHO = ("user:1", "email:a@b.de")
-
-
-Make = Callable[..., Pipeline]
-
-
-@pytest.fixture(scope="module")
-def database(postgres_url: str, _template: str) -> Iterator[Database]:
-    with module_database(postgres_url, _template) as database:
-        yield database
-
-
-@pytest.fixture
-def make(database: Database) -> Iterator[Make]:
-    with pipelines(database) as make:
-        yield lambda *journeys, **more: make(*(journeys or (NOW,)), **more)
 
 
 class TestWake:
