@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -38,8 +38,8 @@ RETRY_UNKNOWN = timedelta(minutes=1)
 
 #: Calls that are recorded together, and messages claimed together, where there are as many;
 #: seconds to wait for the first of them to come back, and then for so many.
-GROUP = 8
-PATIENCE, LINGER = 0.05, 0.005
+GROUP = 4
+PATIENCE, LINGER = 0.05, 0.003
 _TRIES_TO_RECORD = 5
 
 Ready = tuple[Candidate, Rendered]
@@ -79,19 +79,22 @@ class Deliverer:
         """Send what is due in ``shard`` until it is dry or ``seconds`` of real time are over."""
         done = Delivered()
         deadline = time.monotonic() + seconds
+        found: deque[Candidate] = deque()
         ready: list[Ready] = []
         self._skip.clear()
         try:
             while True:
+                self._render_ahead(found, ready, done)
                 landed = self._landed()
                 batch: list[Ready] = []
                 free = self.threads - self._flying
                 if time.monotonic() < deadline and free >= min(self.threads, GROUP):
-                    if not ready:
-                        ready = self._prepare(shard, shards, done)
+                    if not (found or ready):
+                        found.extend(self._look(shard, shards, done))
+                        self._render_ahead(found, ready, done)
                     batch, ready = ready[:free], ready[free:]
                 self._exchange(landed, batch, done)
-                if not (self._flying or (ready and time.monotonic() < deadline)):
+                if not (self._flying or ((found or ready) and time.monotonic() < deadline)):
                     return done
         finally:
             self._land_all(done)
@@ -118,9 +121,8 @@ class Deliverer:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def _prepare(self, shard: int, shards: int, done: Delivered) -> list[Ready]:
-        """Render the next messages that are due. Before the gate, so that nothing slow stands
-        between the gate and the wire."""
+    def _look(self, shard: int, shards: int, done: Delivered) -> list[Candidate]:
+        """The next messages that are due."""
         now = self.shell.clock.now()
         with self.shell.database.probing() as connection:
             found = messages_store.candidates(
@@ -134,7 +136,15 @@ class Deliverer:
         # Looked at once a call: what the gate holds back now is for the next call.
         self._skip.update(c.message.id for c in fresh)
         done.seen += len(fresh)
-        return list(self._rendered(fresh, done, now))
+        return fresh
+
+    def _render_ahead(self, found: deque[Candidate], ready: list[Ready], done: Delivered) -> None:
+        """Have as many rendered as there are threads, while calls are under way. Before the gate,
+        so that nothing slow stands between the gate and the wire; no more at once, so that calls
+        that came back do not wait long for the next."""
+        while found and len(ready) < self.threads:
+            some = [found.popleft() for _ in range(min(self.threads - len(ready), len(found)))]
+            ready.extend(self._rendered(some, done, self.shell.clock.now()))
 
     def _rendered(
         self, candidates: list[Candidate], done: Delivered, now: datetime
