@@ -6,29 +6,14 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 from engine.errors import ConfigError
+from engine.model.check import Check
 from engine.settings import Settings
 
 OLDEST_PYTHON = (3, 11)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the doctor's report.
-
-    ``state``  ok; note (fine, but know it); finding (it will not work, or not safely).
-    ``mend``   the command or the change that mends it, empty where nothing needs mending.
-    """
-
-    name: str
-    state: Literal["ok", "note", "finding"]
-    says: str
-    mend: str = ""
 
 
 def examine(env: Mapping[str, str], project_dir: Path | None) -> Iterator[Check]:

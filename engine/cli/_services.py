@@ -12,11 +12,11 @@ import redis
 
 from engine import bootstrap
 from engine.channels import open_channel
-from engine.cli._checks import Check
 from engine.embedded.postgres import find_binaries
 from engine.embedded.redis import find_program
 from engine.errors import ConfigError, WinbackError
 from engine.language import journey_files, load_policy
+from engine.model.check import Check
 from engine.model.policy import Policy
 from engine.settings import Settings
 from engine.store.database import Database, wait_until_ready

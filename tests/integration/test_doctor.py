@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from engine.cli import _checks, _services
-from engine.cli._checks import Check, examine
+from engine.cli._checks import examine
 from engine.cli.main import group
+from engine.model.check import Check
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -164,3 +165,24 @@ def test_for_people_and_for_programs(shop: Path) -> None:
     report = json.loads(told.output)
     assert report["findings"] == 0
     assert {"name", "state", "says", "mend"} == set(report["checks"][0])
+
+
+def test_a_domain_is_looked_at_by_the_records_given(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "winback.yaml").write_text("shop: {email from: hi@shop.example}\n")
+    zone = tmp_path / "zone.txt"
+    zone.write_text('@ TXT "v=spf1 mx -all"\n@ MX 10 mail\n_dmarc TXT "v=DMARC1; p=none"\n')
+    run = CliRunner().invoke(
+        group, ["--project-dir", str(tmp_path), "doctor", "--json", "--domain",
+                     "--records", str(zone)],
+    )  # fmt: skip
+    report = json.loads(run.stdout)
+    states = {check["name"]: check["state"] for check in report["checks"]}
+    assert run.exit_code == 1 and report["findings"] == 1, run.output
+    assert states["domain"] == states["SPF"] == states["DMARC"] == "ok"
+    assert states["DKIM"] == "finding" and states["alignment"] == "note"
+
+
+def test_records_without_a_domain_are_a_mistake(tmp_path: Path) -> None:
+    run = CliRunner().invoke(group, ["doctor", "--selector", "s1"])
+    assert run.exit_code == 2 and "go with --domain" in run.output
