@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import time, timedelta
 from typing import Literal
 
+from engine.model.sending import Sending
+
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
@@ -67,3 +69,4 @@ class Policy:
     ads_consent: Literal["opt-in", "opt-out"] = "opt-out"
     #: how many messages more a change may send in its first day before ``winback apply`` asks
     blast_radius: int = 500
+    sending: Sending = Sending()
