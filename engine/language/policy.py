@@ -19,11 +19,15 @@ from engine.language.fields import (
 )
 from engine.language.reader import parse
 from engine.language.report import Place, Report
+from engine.language.sending import first_provider, read_sending
 from engine.language.tree import Entry, Mapping, Scalar, Tree, short
 from engine.model.diagnostic import Diagnostic
 from engine.model.policy import Cap, Policy, QuietHours, Shop, Topic
 
-KEYS = ("shop", "topics", "quiet hours", "caps", "providers", "ads consent", "blast radius")
+KEYS = (
+    *("shop", "topics", "quiet hours", "caps", "providers", "limits", "warm up", "auto pause"),
+    *("ads consent", "blast radius"),
+)
 TOPIC = ("title", "consent")
 CAP = ("messages", "within", "channel")
 CONSENTS = ("opt-in", "opt-out", "none")
@@ -76,12 +80,14 @@ def load_policy(source: Path | str | bytes) -> tuple[Policy, list[Diagnostic]]:
 
 def _read(report: Report, tree: Tree) -> Policy:
     fields = Fields(report, tree, "the shop's rules", KEYS)
+    providers = _entries(report, fields.get("providers"), "'providers'")
     return Policy(
         shop=_shop(report, fields.get("shop")),
         topics=_topics(report, fields.get("topics")),
         quiet_hours=_quiet_hours(report, fields.get("quiet hours")),
         caps=_caps(report, fields.get("caps")),
-        providers=_providers(report, fields.get("providers")),
+        providers=_providers(report, providers),
+        sending=read_sending(report, fields, providers, PROVIDERS),
         ads_consent=_ads_consent(fields),
         blast_radius=_blast_radius(report, fields),
     )
@@ -210,13 +216,14 @@ def _caps(report: Report, node: Tree | None) -> tuple[Cap, ...]:
     return tuple(caps)
 
 
-def _providers(report: Report, node: Tree | None) -> dict[str, str]:
+def _providers(report: Report, entries: list[Entry]) -> dict[str, str]:
     providers = dict(_DEFAULT_PROVIDERS)
-    for key, value in _entries(report, node, "'providers'"):
+    for key, value in entries:
         channel = _channel(report, key)
         if channel is None:
             continue
-        provider = read_choice(report, value, f"'{channel}'", PROVIDERS[channel])
+        first = first_provider(value)
+        provider = read_choice(report, first, f"'{channel}'", PROVIDERS[channel])
         if provider is not None:
             providers[channel] = provider
     return providers
