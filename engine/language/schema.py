@@ -20,6 +20,7 @@ from engine.language.policy import (
     TOPIC,
 )
 from engine.language.policy import KEYS as RULES
+from engine.language.sending import AUTO_PAUSE, COUNT, DAY, OFF, RATE, SENDER, SHARE, WARM_UP
 from engine.language.schema_forms import (
     FORMS,
     Schema,
@@ -118,6 +119,15 @@ _JOURNEY: dict[str, Schema] = {
     "holdout": say(ref("percent"), "The share of shoppers who get nothing, to compare with."),
     "steps": say({**ref("steps"), "minItems": 1}, "What happens, one after the other."),
 }
+
+
+def _by_sender(form: Schema) -> Schema:
+    """A mapping by the name of a provider, or by an address or number that sends."""
+    names = sorted({name for known in PROVIDERS.values() for name in known})
+    who = {"anyOf": [choice(names), {"pattern": SENDER}]}
+    return {"type": "object", "propertyNames": who, "additionalProperties": form}
+
+
 _RULES: dict[str, Schema] = {
     "shop": say(
         mapping(tuple(SHOP), {key: _shop(pattern) for key, (_, pattern, _) in SHOP.items()}),
@@ -157,8 +167,51 @@ _RULES: dict[str, Schema] = {
         "How much one shopper gets at most, over all journeys together.",
     ),
     "providers": say(
-        mapping(tuple(PROVIDERS), {name: choice(known) for name, known in PROVIDERS.items()}),
-        "Who carries the messages.",
+        mapping(
+            tuple(PROVIDERS),
+            {
+                name: {
+                    "anyOf": [
+                        choice(known),
+                        listing(choice(known), minItems=1, uniqueItems=True),
+                    ]
+                }
+                for name, known in PROVIDERS.items()
+            },
+        ),
+        "Who carries the messages. Of a list each stands in for those before it.",
+    ),
+    "limits": say(_by_sender(text(RATE)), "How fast: {sendgrid: 100 per second}."),
+    "warm up": say(
+        _by_sender(
+            mapping(
+                WARM_UP,
+                {
+                    "from": say(text(DAY), "The first day: 2026-12-01."),
+                    "first day": say(text(COUNT), "How many messages go on it."),
+                    "doubling every": say(ref("duration"), "As many again: 1 day, if not given."),
+                },
+                WARM_UP[:2],
+            )
+        ),
+        "For a sender nobody knows yet: few messages at first, and twice as many each day.",
+    ),
+    "auto pause": say(
+        {
+            "anyOf": [
+                {"enum": [OFF, False]},
+                mapping(
+                    AUTO_PAUSE,
+                    {
+                        "complaints": say(text(SHARE), "Above this share it pauses: 0.3%."),
+                        "bounces": say(text(SHARE), "Above this share it pauses: 5%."),
+                        "within": say(ref("duration"), "Of the messages of so long a time."),
+                        "at least": say(text(COUNT), "Not before so many were reported on."),
+                    },
+                ),
+            ]
+        },
+        "When a journey or a provider pauses itself.",
     ),
     "ads consent": say(choice(("opt-in", "opt-out")), "Who may be put on ad audiences."),
     "blast radius": say(_COUNT, "How many messages more a change may send on its first day."),
