@@ -20,7 +20,6 @@ from engine.language.policy import (
     TOPIC,
 )
 from engine.language.policy import KEYS as RULES
-from engine.language.sending import AUTO_PAUSE, COUNT, DAY, OFF, RATE, SENDER, SHARE, WARM_UP
 from engine.language.schema_forms import (
     FORMS,
     Schema,
@@ -33,6 +32,7 @@ from engine.language.schema_forms import (
     text,
 )
 from engine.language.schema_steps import step_forms
+from engine.language.sending import AUTO_PAUSE, COUNT, DAY, OFF, RATE, SENDER, SHARE, WARM_UP
 from engine.language.triggers import OF_ALL, TRIGGERS, WITHOUT_KEYS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
