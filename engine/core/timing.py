@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from engine.model.policy import QuietHours
+from engine.core.holidays import is_holiday
+from engine.model.policy import Hours, QuietHours, Span
 
 #: A timer this little late counts as on time: later waits go on from when it was due, so that
 #: a run does not drift by the latency of every step.
 ON_TIME = timedelta(seconds=60)
+
+#: Hours that have not begun in so many days never do.
+NEVER = 62
+
+_DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
+_SECOND = timedelta(seconds=1)
+_ALL_DAY: tuple[Span, ...] = ((timedelta(0), _DAY),)
+
+ANY_TIME = Hours((_ALL_DAY,) * 7)
 
 
 def step_time(wake_at: datetime, now: datetime) -> datetime:
@@ -18,27 +30,104 @@ def step_time(wake_at: datetime, now: datetime) -> datetime:
     return wake_at if now - wake_at <= ON_TIME else now
 
 
-def quiet_until(now: datetime, quiet: QuietHours, zone: ZoneInfo) -> datetime | None:
-    """The end (UTC) of the quiet hours that ``now`` falls in, None outside them.
+@lru_cache(maxsize=256)
+def outside(quiet: QuietHours) -> Hours:
+    """The hours in which it is not quiet; quiet hours that end as they begin are none."""
+    start, end = _since_midnight(quiet.start), _since_midnight(quiet.end)
+    if start == end:
+        return ANY_TIME
+    spans = [(timedelta(0), start), (end, _DAY)] if start < end else [(end, start)]
+    return Hours((tuple(span for span in spans if span[0] < span[1]),) * 7)
 
-    Local wall-clock time decides, right through clock changes: an end that does not exist on
-    the day (spring) is the first minute that does; one that exists twice (autumn) ends them
-    twice, as the clock goes back into them.
+
+def next_open(hours: Hours, zone: ZoneInfo, now: datetime) -> datetime | None:
+    """The first moment (UTC), ``now`` or later, that lies in ``hours`` by the clocks of ``zone``;
+    None if there is none within ``NEVER`` days.
+
+    What the clocks show decides, moment by moment. A beginning that they skip in spring is the
+    moment they are moved. In autumn an hour comes twice: what ends in it ends, begins again as
+    they are moved back, and ends once more.
     """
-    local = now.astimezone(zone)
-    at = local.time().replace(tzinfo=None)
-    if quiet.start == quiet.end:
-        return None
-    if quiet.start < quiet.end:
-        inside, day = quiet.start <= at < quiet.end, local.date()
-    else:
-        inside = at >= quiet.start or at < quiet.end
-        day = local.date() + timedelta(days=1 if at >= quiet.start else 0)
-    if not inside:
-        return None
-    end = datetime.combine(day, quiet.end)
-    until = local_to_utc(end, zone)
-    return until if until > now else end.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    now = now.astimezone(UTC)
+    day = now.date()
+    for _ in range(NEVER):
+        for start, end in _open(hours, zone, day):
+            if now < end:
+                return now if start <= now else start
+        day += _DAY
+    return None
+
+
+def quiet_until(now: datetime, quiet: QuietHours, zone: ZoneInfo) -> datetime | None:
+    """The end (UTC) of the quiet hours that ``now`` falls in, None outside them."""
+    until = next_open(outside(quiet), zone, now)
+    return None if until == now else until
+
+
+@lru_cache(maxsize=65536)
+def _open(hours: Hours, zone: ZoneInfo, day: date) -> tuple[tuple[datetime, datetime], ...]:
+    """The spans (UTC) of ``hours`` within a day of UTC."""
+    found: list[tuple[datetime, datetime]] = []
+    for start, end, offset in _offsets(zone, day):
+        local = (start + offset).date()
+        while (midnight := datetime.combine(local, time(), UTC) - offset) < end:
+            for first, last in _spans(hours, local):
+                opens, closes = max(start, midnight + first), min(end, midnight + last)
+                if opens < closes and found and found[-1][1] == opens:
+                    found[-1] = (found[-1][0], closes)
+                elif opens < closes:
+                    found.append((opens, closes))
+            local += _DAY
+    return tuple(found)
+
+
+def _spans(hours: Hours, day: date) -> tuple[Span, ...]:
+    if hours.holidays is not None and is_holiday(hours.country, day):
+        return hours.holidays
+    return hours.days[day.weekday()]
+
+
+@lru_cache(maxsize=8192)
+def _offsets(zone: ZoneInfo, day: date) -> tuple[tuple[datetime, datetime, timedelta], ...]:
+    """A day of UTC in the pieces in which the clocks of ``zone`` are not moved: from, to and how
+    far they are ahead of UTC. No zone has moved its clocks twice within an hour."""
+    start = datetime.combine(day, time(), UTC)
+    end = start + _DAY
+    pieces = []
+    began, offset, at = start, _offset(zone, start), start
+    while at < end:
+        if _offset(zone, at + _HOUR) != offset:
+            moved = _moved(zone, at, at + _HOUR)
+            if moved < end:
+                pieces.append((began, moved, offset))
+                began, offset = moved, _offset(zone, moved)
+        at += _HOUR
+    return (*pieces, (began, end, offset))
+
+
+def _moved(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
+    """The second at which the clocks are moved between two moments."""
+    offset = _offset(zone, before)
+    low, high = 0, int((after - before) / _SECOND)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _offset(zone, before + middle * _SECOND) == offset:
+            low = middle
+        else:
+            high = middle
+    return before + high * _SECOND
+
+
+def _offset(zone: ZoneInfo, at: datetime) -> timedelta:
+    offset = at.astimezone(zone).utcoffset()
+    assert offset is not None
+    return offset
+
+
+def _since_midnight(at: time) -> timedelta:
+    return timedelta(
+        hours=at.hour, minutes=at.minute, seconds=at.second, microseconds=at.microsecond
+    )
 
 
 def local_to_utc(wall: datetime, zone: ZoneInfo) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -50,6 +50,14 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     when_quiet: str = "wait"
     when_capped: str = "skip"
     grace: timedelta | None = None
+
+
+class Sent(NamedTuple):
+    """What caps count of a message that went: where, about what, and when (UTC)."""
+
+    channel: str
+    topic: str
+    at: datetime
 
 
 class Email(msgspec.Struct, frozen=True):

@@ -1,4 +1,7 @@
-"""The shop's rules for sending: consent, quiet hours, caps. Read from config/winback.yaml."""
+"""The shop's rules for sending: consent, quiet hours, caps, and the law of each country.
+
+Read from config/winback.yaml and config/rules/*.yaml.
+"""
 
 from __future__ import annotations
 
@@ -18,24 +21,110 @@ class QuietHours:
     end: time
 
 
+#: From and to, counted from midnight by the wall clock; the second is no longer inside.
+Span = tuple[timedelta, timedelta]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hours:
+    """When something is allowed, by the wall clock.
+
+    ``days``      for each day of the week, Monday first, its spans in order.
+    ``holidays``  those of public holidays of ``country`` (ISO 3166-1); None: as on other days.
+    """
+
+    days: tuple[tuple[Span, ...], ...]
+    holidays: tuple[Span, ...] | None = None
+    country: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """When a country lets a shop write to its people.
+
+    ``name``        of a part of it, such as ``florida``; "" is the country as a whole.
+    ``channels``    for SMS the country is that of the number, for mail the shopper's.
+    ``promotions``  it is about topics that need consent only, not about receipts.
+    ``numbers``     it is about numbers that begin so (E.164) only; none: about all.
+    ``needs_dlt``   the operators want every template registered (India).
+    """
+
+    country: str
+    name: str
+    title: str
+    channels: frozenset[str]
+    hours: Hours
+    promotions: bool = True
+    numbers: tuple[str, ...] = ()
+    needs_dlt: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dlt:
+    """What India's operators know the shop by (TCCCPR 2018): the ``entity``, its six-letter
+    ``header``, and by template the id that it is registered under."""
+
+    entity: str
+    header: str
+    templates: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """At most ``messages`` within ``within``, over all journeys. ``channel`` "*" counts all."""
+    """At most ``messages`` within ``within``, over all journeys. ``channel`` and ``topic`` "*"
+    count all."""
 
     messages: int
     within: timedelta
     channel: str = "*"
+    topic: str = "*"
+
+    def covers(self, channel: str, topic: str) -> bool:
+        return self.channel in ("*", channel) and self.topic in ("*", topic)
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a message is about. ``consent``: ``opt-in`` (a yes is needed), ``opt-out`` (allowed
-    until a no) or ``none`` (transactional: consent, caps and quiet hours do not apply;
-    suppression does)."""
+    """What a message is about. ``consent``: ``opt-in`` (a yes is needed), ``double opt-in`` (a yes
+    that the owner of the address confirmed), ``opt-out`` (allowed until a no) or ``none``
+    (transactional: consent, caps and quiet hours do not apply; suppression does).
+
+    ``basis``           why the law lets the shop write (GDPR Art. 6); "" as ``consent`` suggests.
+    ``confirm_within``  how long the link of a double opt-in confirms.
+    """
 
     name: str
     title: str = ""
-    consent: Literal["opt-in", "opt-out", "none"] = "opt-in"
+    consent: Literal["opt-in", "double opt-in", "opt-out", "none"] = "opt-in"
+    basis: Literal["", "consent", "contract", "legitimate interest"] = ""
+    confirm_within: timedelta = timedelta(days=7)
+
+    @property
+    def lawful_basis(self) -> Literal["consent", "contract", "legitimate interest"]:
+        """The basis as the shop gave it, else the one that goes with the kind of consent."""
+        if self.basis:
+            return self.basis
+        if self.consent == "none":
+            return "contract"
+        return "legitimate interest" if self.consent == "opt-out" else "consent"
+
+
+#: What a keyword asks for.
+Meaning = Literal["stop", "start", "help"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keywords:
+    """The words that shoppers send to one of the shop's numbers.
+
+    ``words``    a whole message, folded (``engine.core.keywords``) -> what it asks for, and the
+                 language that it is a word of.
+    ``answers``  (what was asked for, language) -> what we answer. None: the provider answers.
+    """
+
+    words: Mapping[str, tuple[Meaning, str]] = field(default_factory=dict)
+    answers: Mapping[tuple[Meaning, str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +146,8 @@ class Shop:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All of it. ``quiet_hours`` by channel; a channel not named has none."""
+    """All of it. ``quiet_hours`` by channel; a channel not named has none. ``rules`` are those of
+    the countries that the shop has not switched off."""
 
     shop: Shop = Shop()
     topics: Mapping[str, Topic] = field(default_factory=dict)
@@ -70,3 +160,7 @@ class Policy:
     #: how many messages more a change may send in its first day before ``winback apply`` asks
     blast_radius: int = 500
     sending: Sending = Sending()
+    rules: tuple[Rule, ...] = ()
+    dlt: Dlt | None = None
+    #: by the shop's number that they are sent to; "*": to any other
+    keywords: Mapping[str, Keywords] = field(default_factory=dict)
