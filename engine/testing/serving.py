@@ -44,6 +44,9 @@ class Serving:
 
         self._stack.callback(stop)
 
+    async def at_end(self) -> None:
+        """What a subclass still has to end in the loop, before the loop does."""
+
     def close_connections(self) -> None:
         """Close what is open, as servers do with idle connections."""
         asyncio.run_coroutine_threadsafe(self._abort(), self._loop).result(10)
@@ -61,6 +64,7 @@ class Serving:
         for transport in list(self._open):
             transport.abort()
         await server.wait_closed()
+        await self.at_end()
         await asyncio.sleep(0)
 
     async def _abort(self) -> None:
