@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import phonenumbers
 from phonenumbers import timezone as phone_zones
 
+from engine.core.consent import refusal
 from engine.core.durations import show_duration
 from engine.core.moments import next_local
 from engine.core.timing import quiet_until
@@ -73,8 +74,8 @@ def judge(
     if bare:
         return SEND
     topic = topic_of(policy, message.topic)
-    if not allowed(topic, message.topic, message.channel, consents):
-        return Verdict("skip", f"no consent for {message.channel} {message.topic}")
+    if no := refusal(topic, message.topic, message.channel, consents, now):
+        return Verdict("skip", no)
     if topic.consent == "none":
         return SEND
     capped, free_at = _capped(message, policy, sent, now)
@@ -132,26 +133,6 @@ def topic_of(policy: Policy, name: str) -> Topic:
 def uncapped(policy: Policy) -> list[str]:
     """The topics whose messages neither wait for a cap nor use one up."""
     return [WEBHOOKS, *(name for name, topic in policy.topics.items() if topic.consent == "none")]
-
-
-def allowed(topic: Topic, name: str, channel: str, consents: Iterable[Consent]) -> bool:
-    """Whether the shopper permits ``topic`` on ``channel``: the latest decision about the topic
-    or about the whole channel stands; at the same time, the no."""
-    if topic.consent == "none":
-        return True
-    best: Consent | None = None
-    for consent in consents:
-        if consent.channel != channel or consent.topic not in ("*", name):
-            continue
-        if best is None or _rank(consent) > _rank(best):
-            best = consent
-    if best is None:
-        return topic.consent == "opt-out"
-    return best.granted
-
-
-def _rank(consent: Consent) -> tuple[datetime, bool, bool]:
-    return (consent.at, not consent.granted, consent.topic != "*")
 
 
 def zone_of(traits: Mapping[str, Any], policy: Policy) -> ZoneInfo:

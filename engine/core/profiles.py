@@ -1,8 +1,8 @@
-"""What an event teaches about its shopper: traits, money spent, consent."""
+"""What an event teaches about its shopper: traits and money spent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -11,12 +11,10 @@ import msgspec
 
 from engine.core.emitted import ours
 from engine.model.event import Event
-from engine.model.profile import Consent, Profile
+from engine.model.profile import Profile
 
 ORDER = "Order Completed"
 REFUND = "Order Refunded"
-CONSENT_GIVEN = "Consent Given"
-CONSENT_WITHDRAWN = "Consent Withdrawn"
 
 #: Traits that come along in the context of any event, by where they lie in it.
 _CONTEXT_TRAITS = (("locale", "locale"), ("timezone", "timezone"))
@@ -47,7 +45,8 @@ def absorb(profile: Profile, event: Event) -> Profile:
         kind, _, value = identifier.partition(":")
         if kind in ("email", "phone") and profile.traits.get(kind) != value:
             learned[kind] = value
-    learned.pop("consent", None)
+    if learned.pop("consent", None) is not None:
+        learned.pop("proof", None)
 
     first, last = profile.first_seen, profile.last_seen
     orders, value_by_currency = profile.orders, profile.lifetime_value
@@ -96,53 +95,6 @@ def _add(
     amount, currency = spent
     before = Decimal(totals.get(currency, Decimal(0)))
     return {**totals, currency: before + sign * amount}
-
-
-def consents_of(event: Event) -> Iterator[Consent]:
-    """The decisions about consent that ``event`` carries.
-
-    Identify: ``consent: {"email": true, "sms": {"offers": false}}`` among the traits (of the
-    call or its context). Track: "Consent Given" / "Consent Withdrawn" with ``channel`` and
-    ``topic`` ("*" or none: every topic).
-    """
-    if event.name in (CONSENT_GIVEN, CONSENT_WITHDRAWN):
-        channel = event.properties.get("channel")
-        if isinstance(channel, str) and channel:
-            topic = str(event.properties.get("topic") or "*")
-            source = str(event.properties.get("source") or event.name)
-            granted = event.name == CONSENT_GIVEN
-            yield Consent(channel, topic, granted, event.time, source)
-        return
-    traits = event.properties if event.kind == "identify" else event.context.get("traits")
-    given = traits.get("consent") if isinstance(traits, dict) else None
-    if not isinstance(given, dict):
-        return
-    for channel, answer in given.items():
-        answers = answer if isinstance(answer, dict) else {"*": answer}
-        for topic, granted in answers.items():
-            if isinstance(granted, bool):
-                yield Consent(str(channel), str(topic), granted, event.time, "identify")
-
-
-def stricter(one: Consent, other: Consent) -> Consent:
-    """Of two decisions about the same channel and topic by the same shopper: the later; at the
-    same time, the no (P5)."""
-    if one.at != other.at:
-        return one if one.at > other.at else other
-    return other if one.granted else one
-
-
-def merged_consents(one: Iterable[Consent], other: Iterable[Consent]) -> list[Consent]:
-    """Consents of two profiles that turn out to be one shopper: the stricter wins, whenever it
-    was given, for we cannot know that the yes was meant for the other's address."""
-    found: dict[tuple[str, str], Consent] = {}
-    for consent in (*one, *other):
-        place = (consent.channel, consent.topic)
-        known = found.get(place)
-        # False sorts before True: the no first, of equals the later.
-        if known is None or (consent.granted, known.at) < (known.granted, consent.at):
-            found[place] = consent
-    return list(found.values())
 
 
 def merged_profiles(into: Profile, other: Profile) -> Profile:

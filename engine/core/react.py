@@ -14,11 +14,12 @@ import msgspec
 from engine.core.advance import stop, walk
 from engine.core.book import JourneyBook
 from engine.core.conditions import holds
+from engine.core.consent import consents_of
 from engine.core.decision import Jumped
 from engine.core.entries import Entry, entries, in_season
 from engine.core.facts_view import Facts, Properties
 from engine.core.ids import derive, percentile
-from engine.core.profiles import absorb, consents_of
+from engine.core.profiles import absorb
 from engine.core.shopper import Past, Run, Shopper
 from engine.core.timing import step_time
 from engine.model.enrollment import Enrollment

@@ -29,11 +29,23 @@ class Profile(msgspec.Struct, frozen=True, gc=False):
     last_order_at: datetime | None = None
 
 
-class Consent(msgspec.Struct, frozen=True, gc=False):
-    """One decision of a shopper about one channel and topic.
+#: Places of consent beside the topics, whose names no topic can have. A STOP by keyword: not
+#: granted while the shopper wants nothing on the channel, whatever was said about topics. And a
+#: pause: not granted until ``Consent.until``.
+STOPPED = "(stop)"
+PAUSED = "(pause)"
 
-    ``topic`` "*" covers every topic of the channel. ``granted`` False always wins over an
-    older True, and on a merge of two profiles the stricter of the two stands (P5).
+
+class Consent(msgspec.Struct, frozen=True, gc=False):
+    """One decision of a shopper about one channel and topic, or what all of them come to.
+
+    ``topic`` "*" covers every topic of the channel; ``STOPPED`` and ``PAUSED`` are places of their
+    own. ``granted`` False always wins over an older True, and on a merge of two profiles the
+    stricter of the two stands (P5).
+
+    ``confirmed_at``  when the owner of the address last confirmed a yes (double opt-in).
+    ``denied_at``     of a yes: the last no before it, which ends what was confirmed until then.
+    ``until``         of a pause: its end.
     """
 
     channel: str
@@ -41,3 +53,6 @@ class Consent(msgspec.Struct, frozen=True, gc=False):
     granted: bool
     at: datetime
     source: str = ""
+    confirmed_at: datetime | None = None
+    denied_at: datetime | None = None
+    until: datetime | None = None

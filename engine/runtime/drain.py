@@ -17,8 +17,9 @@ from decimal import Decimal
 
 import msgspec
 
+from engine.core.consent import merged_consents
 from engine.core.identity import Resolution, resolve
-from engine.core.profiles import merged_consents, merged_profiles
+from engine.core.profiles import merged_profiles
 from engine.core.react import after_merge, on_event
 from engine.core.receipts import settles, suppresses
 from engine.core.shopper import Shopper

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from engine.core.gate import allowed, topic_of, uncapped, zone_of
-from engine.core.profiles import consents_of, stricter
+from engine.core.consent import allowed, consents_of, stricter
+from engine.core.gate import topic_of, uncapped, zone_of
 from engine.core.timing import quiet_until
 from engine.model.event import Event
 from engine.model.policy import Policy

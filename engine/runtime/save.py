@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from engine.core.consent import stricter
 from engine.core.emitted import Emitted, event_of
-from engine.core.profiles import stricter
 from engine.core.shopper import Shopper
 from engine.intake.lanes import lane_of
 from engine.model.enrollment import Enrollment

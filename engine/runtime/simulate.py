@@ -15,19 +15,13 @@ import msgspec
 
 from engine.core.book import JourneyBook, open_book
 from engine.core.calendar import next_reached
+from engine.core.consent import consents_of, merged_consents, stricter
 from engine.core.decision import Outcome
 from engine.core.emitted import event_of
 from engine.core.gate import Verdict, judge, uncapped
 from engine.core.identity import resolve
 from engine.core.ids import profile_id
-from engine.core.profiles import (
-    ORDER,
-    absorb,
-    consents_of,
-    merged_consents,
-    merged_profiles,
-    stricter,
-)
+from engine.core.profiles import ORDER, absorb, merged_profiles
 from engine.core.react import after_merge, on_event, on_timers
 from engine.core.shopper import Run, Shopper
 from engine.model.event import Event

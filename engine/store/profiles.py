@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, LiteralString
 
 from engine.model.profile import Consent, Profile
 from engine.store.database import Connection, texts, to_json
@@ -13,6 +13,12 @@ from engine.store.database import ids as array
 
 PROFILE_COLUMNS = (
     "p.id, p.traits, p.orders, p.lifetime_value, p.first_seen, p.last_seen, p.last_order_at"
+)
+
+
+#: The tables that go along when a profile is merged into another.
+_MOVED: tuple[LiteralString, ...] = (
+    *("identity", "event", "enrollment", "message", "delivery", "audience_member", "consent_log"),
 )
 
 
@@ -68,14 +74,16 @@ def write(connection: Connection, profiles: list[Profile], born_of: dict[int, st
     )
 
 
+_CONSENT: LiteralString = (
+    "channel, topic, granted, at, source, confirmed_at, case when granted then denied_at end, until"
+)
+
+
 def consents(connection: Connection, ids: list[int]) -> dict[int, list[Consent]]:
-    """Consent decisions by profile."""
+    """What each shopper's decisions about consent come to, by profile."""
     found: dict[int, list[Consent]] = {}
     for row in connection.execute(
-        """
-        select profile_id, channel, topic, granted, at, source from consent
-         where profile_id = any(%s::bigint[])
-        """,
+        f"select profile_id, {_CONSENT} from consent where profile_id = any(%s::bigint[])",
         [array(ids)],
     ):
         found.setdefault(row[0], []).append(Consent(*row[1:]))
@@ -83,24 +91,43 @@ def consents(connection: Connection, ids: list[int]) -> dict[int, list[Consent]]
 
 
 def write_consents(connection: Connection, decisions: list[tuple[int, Consent]]) -> None:
-    """Record decisions (at most one per profile, channel and topic). Against what is stored the
-    later one stands, at the same time the no."""
+    """Take decisions in (at most one per profile, channel and topic), as
+    ``engine.core.consent.stricter`` does: the later stands, at the same time the no. ``denied_at``
+    is kept for a no as well, so that two rows compare by it."""
     connection.execute(
         """
-        insert into consent as c (profile_id, channel, topic, granted, at, source)
-        select * from unnest(%s::bigint[], %s::text[], %s::text[], %s::bool[],
-                             %s::timestamptz[], %s::text[])
+        insert into consent as c (profile_id, channel, topic, granted, at, source, confirmed_at,
+                                  denied_at, until)
+        select profile_id, channel, topic, granted, at, source, confirmed_at,
+               case when granted then denied_at else at end, until
+          from unnest(%s::bigint[], %s::text[], %s::text[], %s::bool[], %s::timestamptz[],
+                      %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
+            as t(profile_id, channel, topic, granted, at, source, confirmed_at, denied_at, until)
         on conflict (profile_id, channel, topic) do update set
-            granted = excluded.granted, at = excluded.at, source = excluded.source
-         where excluded.at > c.at or (excluded.at = c.at and not excluded.granted)
+            (granted, at, source, until, denied_at, confirmed_at) = (
+                select w.granted, w.at, w.source, w.until, d.denied,
+                       case when w.granted and d.confirmed > coalesce(d.denied, '-infinity')
+                            then d.confirmed end
+                  from (select excluded.granted, excluded.at, excluded.source, excluded.until
+                         where (excluded.at, not excluded.granted,
+                                coalesce(excluded.until, '-infinity'))
+                             > (c.at, not c.granted, coalesce(c.until, '-infinity'))
+                         union all select c.granted, c.at, c.source, c.until limit 1) w,
+                       (select greatest(c.denied_at, excluded.denied_at) as denied,
+                               greatest(c.confirmed_at, excluded.confirmed_at) as confirmed) d)
+         where excluded.at >= c.at or excluded.denied_at > coalesce(c.denied_at, '-infinity')
+            or excluded.confirmed_at > coalesce(c.confirmed_at, '-infinity')
         """,
         [
-            [profile for profile, _ in decisions],
-            [c.channel for _, c in decisions],
-            [c.topic for _, c in decisions],
+            array(profile for profile, _ in decisions),
+            texts(c.channel for _, c in decisions),
+            texts(c.topic for _, c in decisions),
             [c.granted for _, c in decisions],
             [c.at for _, c in decisions],
-            [c.source for _, c in decisions],
+            texts(c.source for _, c in decisions),
+            [c.confirmed_at for _, c in decisions],
+            [c.denied_at for _, c in decisions],
+            [c.until for _, c in decisions],
         ],
     )
 
@@ -142,7 +169,7 @@ def merge(
         """,
         pair,
     )
-    for table in ("identity", "event", "enrollment", "message", "delivery", "audience_member"):
+    for table in _MOVED:
         connection.execute(
             f"update {table} set profile_id = %(into)s where profile_id = %(gone)s", pair
         )

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from flask import Blueprint, Response, make_response, render_template, request
 
-from engine.core.gate import allowed
+from engine.core.consent import allowed
 from engine.intake.lanes import lane_of
 from engine.model.event import Event
 from engine.model.policy import Topic

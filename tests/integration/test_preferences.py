@@ -15,7 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from engine.clock import ManualClock
-from engine.core.gate import allowed
+from engine.core.consent import allowed
 from engine.intake.lanes import lane_of
 from engine.model.event import Event
 from engine.model.policy import Policy, Shop, Topic
@@ -334,7 +334,7 @@ def _a_message(connection: Any, profile: int) -> None:
 def test_the_event_is_one_that_the_core_understands(desk: Desk) -> None:
     import msgspec
 
-    from engine.core.profiles import consents_of
+    from engine.core.consent import consents_of
 
     desk.client.post("/u/" + desk.token(), data={"scope": "all"})
     ((*_, body),) = desk.inbox()

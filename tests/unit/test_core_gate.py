@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core.gate import SEND, Verdict, allowed, judge, zone_of
+from engine.core.consent import allowed
+from engine.core.gate import SEND, Verdict, judge, zone_of
 from engine.model.message import Message
 from engine.model.policy import Cap, Policy, QuietHours, Shop, Topic
 from engine.model.profile import Consent

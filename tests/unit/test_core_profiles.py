@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,15 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core.profiles import (
-    absorb,
-    consents_of,
-    merged_consents,
-    merged_profiles,
-    money,
-    stricter,
-)
+from engine.core.consent import answer_of, consents_of, merged_consents, stricter
+from engine.core.profiles import absorb, merged_profiles, money
 from engine.model.event import Event
+from engine.model.policy import Topic
 from engine.model.profile import Consent, Profile
 from tests.unit.core.build import T0, at, event, order, view
 
@@ -220,6 +215,10 @@ class TestStricter:
         assert stricter(one, other).granted == stricter(other, one).granted
 
 
+def says(topic: str, consents: list[Consent]) -> str:
+    return answer_of(Topic(topic), topic, "email", consents)
+
+
 class TestMerged:
     def test_a_no_of_either_stands_whenever_it_was_given(self) -> None:
         for one, other in (
@@ -235,20 +234,27 @@ class TestMerged:
             early, late = decision(granted), decision(granted, at(hours=1))
             assert merged_consents([early], [late]) == [late] == merged_consents([late], [early])
 
-    def test_topics_and_channels_apart(self) -> None:
-        both = merged_consents([decision(True, topic="offers")], [decision(False)])
-        assert {(c.topic, c.granted) for c in both} == {("offers", True), ("*", False)}
+    def test_a_no_to_the_channel_is_a_no_to_each_topic(self) -> None:
+        later = decision(True, T0 + timedelta(days=1), "offers")
+        both = merged_consents([later], [decision(False)])
+        assert {(c.topic, c.granted) for c in both} == {("offers", False), ("*", False)}
+        assert {c.at for c in both if c.topic == "offers"} == {later.at}
+
+    def test_channels_stand_apart(self) -> None:
+        sms = Consent("sms", "offers", True, T0)
+        both = merged_consents([sms], [decision(False)])
+        assert {(c.channel, c.granted) for c in both} == {("sms", True), ("email", False)}
 
     @given(st.lists(some), st.lists(some))
     @settings(deadline=None, max_examples=200)
     def test_nothing_is_opened_by_it(self, one: list[Consent], other: list[Consent]) -> None:
-        kept = {c.topic: c for c in merged_consents(one, other)}
-        assert kept == {c.topic: c for c in merged_consents(other, one)}
-        assert set(kept) == {c.topic for c in one + other}
-        for consent in one + other:
-            if not consent.granted:
-                assert not kept[consent.topic].granted
-                assert kept[consent.topic].at >= consent.at
+        kept = merged_consents(one, other)
+        assert sorted(kept, key=str) == sorted(merged_consents(other, one), key=str)
+        assert {c.topic for c in kept} == {c.topic for c in one + other}
+        for topic in ("offers", "news"):
+            words = {says(topic, merged_consents(side, [])) for side in (one, other)}
+            expected = "no" if "no" in words else "yes" if "yes" in words else "silent"
+            assert says(topic, kept) == expected
 
     def test_profiles(self) -> None:
         one = after(

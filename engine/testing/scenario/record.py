@@ -12,7 +12,8 @@ from engine.core.book import step_conditions
 from engine.core.conditions import names_used
 from engine.core.emitted import ours
 from engine.core.ids import percentile
-from engine.core.profiles import ORDER, consents_of, money
+from engine.core.consent import consents_of
+from engine.core.profiles import ORDER, money
 from engine.model.enrollment import Enrollment
 from engine.model.event import Event
 from engine.model.journey import CALENDAR_REACHED, Emit, Journey, Split
