@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
+
+#: What an error is about, where it is not the message that was sent.
+#:
+#: account  us: a wrong key, a suspended account, a sender that is not ours, no money
+#: away     the provider: it cannot be reached, or says that it does not work just now
+#: busy     our pace: it wants nothing from us for ``retry_after``
+Fault = Literal["", "account", "away", "busy"]
 
 
 class WinbackError(Exception):
@@ -25,6 +33,8 @@ class DeliveryError(WinbackError):
     ``permanent``    never try this message again (bad address, opted out, refused).
     ``retry_after``  else: how long to wait before the next attempt.
     ``suppress``     the address itself is dead or opted out: block it for this channel.
+    ``fault``        it is not about this message at all, and would hit any other just so: the
+                     message stays due as it was, and the provider is left alone for a while.
     """
 
     def __init__(
@@ -34,9 +44,11 @@ class DeliveryError(WinbackError):
         permanent: bool,
         retry_after: timedelta | None = None,
         suppress: bool = False,
+        fault: Fault = "",
     ) -> None:
         super().__init__(message)
         self.permanent = permanent
+        self.fault = fault
         self.retry_after = retry_after or (None if permanent else timedelta(minutes=1))
         self.suppress = suppress
 
