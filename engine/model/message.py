@@ -26,6 +26,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     ``priority``    its journey's: of two for the last slot of a cap the higher goes.
     ``grace``       None: past ``expires_at`` it is skipped. Else it then goes at the same local
                     time of the next day, where it may be this late again.
+    ``provider``    who was last asked to carry it.
     """
 
     id: str
@@ -50,8 +51,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     when_quiet: str = "wait"
     when_capped: str = "skip"
     grace: timedelta | None = None
-
-
+    provider: str = ""
 class Sent(NamedTuple):
     """What caps count of a message that went: where, about what, and when (UTC)."""
 
