@@ -199,3 +199,18 @@ def _compiled(source: str, path: str) -> Condition:
     # Many journeys ask the same at the same place (``key in event.product_ids``), and to compile
     # takes as long as to read the rest of the journey.
     return compile_condition(source, path)
+
+
+def read_entries(report: Report, node: Tree | None, what: str) -> list[Entry]:
+    """The entries of a mapping whose keys are free, each key once."""
+    if node is None:
+        return []
+    if not isinstance(node, Mapping):
+        report.add("J007", node.place, f"{what} must be a mapping")
+        return []
+    seen: dict[str, Entry] = {}
+    for entry in node.entries:
+        if entry.key.text in seen:
+            report.add("J004", entry.key.place, f"'{short(entry.key.text)}' comes twice in {what}")
+        seen.setdefault(entry.key.text, entry)
+    return list(seen.values())

@@ -12,14 +12,9 @@ from collections.abc import Callable
 
 from engine.language.context import CHANNELS
 from engine.language.journeys import CHANGES, KEYS, REQUIRED, STOP
-from engine.language.policy import (
-    CAP,
-    CONSENTS,
-    PROVIDERS,
-    SHOP,
-    TOPIC,
-)
+from engine.language.policy import CONSENTS, PROVIDERS, TOPIC
 from engine.language.policy import KEYS as RULES
+from engine.language.restraints import CAP
 from engine.language.schema_forms import (
     FORMS,
     Schema,
@@ -33,6 +28,7 @@ from engine.language.schema_forms import (
 )
 from engine.language.schema_steps import step_forms
 from engine.language.sending import AUTO_PAUSE, COUNT, DAY, OFF, RATE, SENDER, SHARE, WARM_UP
+from engine.language.shop import SHOP
 from engine.language.triggers import OF_ALL, TRIGGERS, WITHOUT_KEYS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
