@@ -32,7 +32,11 @@ def counts(event: Event) -> tuple[str, Kind] | None:
     """(message id, kind) of a provider's report that counts for the rates. A bounce that may
     pass by, such as a full mailbox, says nothing about the list."""
     message = event.properties.get("message_id")
-    if REPORTER not in event.context or not isinstance(message, str) or not _UUID.fullmatch(message):
+    if (
+        REPORTER not in event.context
+        or not isinstance(message, str)
+        or not _UUID.fullmatch(message)
+    ):
         return None
     permanent = event.properties.get("permanent") is True
     match event.name:
