@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from engine.model.lookup import Asked, Found
 from engine.model.message import Message, Receipt, Rendered
 from engine.model.profile import Profile
 
@@ -19,6 +20,16 @@ class Channel(Protocol):
     name: str
 
     def send(self, rendered: Rendered) -> Receipt: ...
+
+
+@runtime_checkable
+class LooksUp(Protocol):
+    """A channel whose provider can be asked about a message. It is asked for ``trace`` before
+    the call, and by that trace afterwards; neither holds an address."""
+
+    def trace(self, rendered: Rendered) -> str: ...
+
+    def look_up(self, asked: Asked) -> Found: ...
 
 
 class Renderer(Protocol):
