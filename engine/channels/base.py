@@ -27,7 +27,13 @@ class Receiver(Protocol):
         self, headers: Mapping[str, str], raw_body: bytes, url: str, settings: ChannelSettings
     ) -> bool: ...
 
-    def parse(self, raw_body: bytes, url: str, received_at: datetime) -> list[Event]: ...
+    def parse(self, raw_body: bytes, url: str, received_at: datetime) -> list[Event]:
+        """The events that a body tells of. One without identifiers is about no shopper."""
+        ...
+
+    def signed_at(self, headers: Mapping[str, str]) -> int | None:
+        """When the post was signed, in Unix time; None where the provider does not say."""
+        ...
 
 
 class ChannelSettings(Protocol):
@@ -129,6 +135,20 @@ def pause(headers: Mapping[str, str], default: timedelta) -> timedelta:
     elif sent and reset.isascii() and reset.isdigit():
         seconds = int(reset[:12]) - sent.timestamp()
     return timedelta(seconds=min(max(seconds, 1), 86_400))
+
+
+def slow_down(
+    provider: str, status: int, headers: Mapping[str, str], default: timedelta
+) -> DeliveryError:
+    """What a 429 or 503 of ``provider`` means: it took nothing, and wants to be left alone as
+    long as it says. A 503 that does not say is a provider that does not work."""
+    says = any(header(headers, name) for name in ("Retry-After", "X-RateLimit-Reset"))
+    return DeliveryError(
+        f"{provider}: {'too many requests' if status == 429 else 'unavailable'} ({status}).",
+        permanent=False,
+        retry_after=pause(headers, default),
+        fault="busy" if status == 429 or says else "away",
+    )
 
 
 def _date(text: str) -> datetime | None:

@@ -92,14 +92,25 @@ class Pool:
         Raises ``DeliveryError`` when no connection came about, ``OutcomeUnknown`` when the
         request may have arrived but no answer did. Never tries twice.
         """
+        return self._request("POST", url, body, headers)
+
+    def get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        """The same without a body."""
+        return self._request("GET", url, None, headers)
+
+    def _request(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> BaseHTTPResponse:
         try:
             return self._manager.request(
-                "POST", url, body=body, headers=headers, redirect=False, retries=False
+                method, url, body=body, headers=headers, redirect=False, retries=False
             )
         except (HTTPError, OSError) as error:
             if _unreached(error):
                 raise DeliveryError(
-                    f"{self._provider} cannot be reached: {_reason(error)}", permanent=False
+                    f"{self._provider} cannot be reached: {_reason(error)}",
+                    permanent=False,
+                    fault="away",
                 ) from error
             raise OutcomeUnknown(
                 f"{self._provider} did not answer: {_reason(error)}; it may have the message."

@@ -22,7 +22,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from sendgrid import SendGridAPIClient
 from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
 
-from engine.channels.base import ChannelSettings, header, mail_address, pause, without_personal
+from engine.channels.base import (
+    ChannelSettings,
+    header,
+    mail_address,
+    slow_down,
+    without_personal,
+)
 from engine.channels.http import Pool
 from engine.channels.mime import one_line
 from engine.errors import ConfigError, DeliveryError, OutcomeUnknown
@@ -136,16 +142,12 @@ def _refusal(answer: _Answer) -> DeliveryError | OutcomeUnknown:
     if status in (401, 403):
         return DeliveryError(
             f"SendGrid refuses our key ({status}): check SENDGRID_API_KEY, its right to send "
-            "mail, and that the sender is verified.",
+            "mail, that the account is in good standing, and that the sender is verified.",
             permanent=True,
+            fault="account",
         )
     if status in (429, 503):
-        reason = "too many requests" if status == 429 else "unavailable"
-        return DeliveryError(
-            f"SendGrid: {reason} ({status}).",
-            permanent=False,
-            retry_after=pause(answer.headers, timedelta(minutes=1)),
-        )
+        return slow_down("SendGrid", status, answer.headers, timedelta(minutes=1))
     if status >= 500:
         return OutcomeUnknown(f"SendGrid failed with {status}; it may have the message.")
     words, fields = _errors(answer.body)
@@ -200,6 +202,12 @@ def verify(
     return True
 
 
+def signed_at(headers: Mapping[str, str]) -> int | None:
+    """When SendGrid says that it signed (Unix time); the signature covers it. None: it does not."""
+    stamp = header(headers, EventWebhookHeader.TIMESTAMP)
+    return int(stamp[:12]) if stamp.isascii() and stamp.isdigit() else None
+
+
 #: SendGrid's event -> ours. ``bounce`` is split by its type: "blocked" is temporary.
 _NAMES = {
     "processed": "Email Processed",
@@ -233,7 +241,8 @@ _KEPT = {
 
 
 def parse(raw_body: bytes, url: str, received_at: datetime) -> list[Event]:
-    """The events of one post. Those about no address (account notices) are none of ours.
+    """The events of one post. One of a kind that we do not know is "Email Reported"; one about
+    no address (a notice to the account) names nobody.
 
     Event ids come from ``sg_event_id``, so that SendGrid's many repeats count once. Raises
     ``ValueError`` when the body is not a JSON array.
@@ -246,20 +255,25 @@ def parse(raw_body: bytes, url: str, received_at: datetime) -> list[Event]:
 
 def _events(entry: dict[str, Any], received_at: datetime) -> Iterator[Event]:
     address, kind = entry.get("email"), entry.get("event")
-    if not isinstance(address, str) or "@" not in address or kind not in _NAMES:
-        return
     stamp = entry.get("sg_event_id") or sha256(msgspec.json.encode(entry)).hexdigest()
     try:
         time = min(datetime.fromtimestamp(int(entry["timestamp"]), UTC), received_at)
     except (KeyError, TypeError, ValueError, OverflowError, OSError):
         time = received_at
+    if not isinstance(address, str) or "@" not in address:
+        # About nobody: kept aside as it came, for its reader to make sense of.
+        yield Event(f"sendgrid:{stamp}", "track", "Email Reported", time, received_at, (), entry)
+        return
     properties = {ours: entry[theirs] for theirs, ours in _KEPT.items() if theirs in entry}
     properties["provider"] = "sendgrid"
+    if kind not in _NAMES:
+        properties["kind"] = str(kind)[:100]
     if kind == "bounce":
         properties["permanent"] = entry.get("type", "bounce") == "bounce"
     identifiers = (f"email:{address.strip().lower()}",)
     event_id = f"sendgrid:{str(stamp)[:100]}"
-    yield Event(event_id, "track", _NAMES[kind], time, received_at, identifiers, properties)
+    name = _NAMES.get(str(kind), "Email Reported")
+    yield Event(event_id, "track", name, time, received_at, identifiers, properties)
     if kind in _WITHDRAWS:
         yield Event(
             f"{event_id}:consent",

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 from engine.channels import mime
 from engine.channels.base import ChannelSettings, mail_address, without_personal
-from engine.errors import ConfigError, DeliveryError, OutcomeUnknown
+from engine.errors import ConfigError, DeliveryError, Fault, OutcomeUnknown
 from engine.model.message import Email, Receipt, Rendered
 
 _SECONDS = 15.0
@@ -32,6 +32,9 @@ _NO_SUCH = re.compile(
     r"|(unknown|no such|invalid|non-?existent) (user|recipient|mailbox|account|address)",
     re.IGNORECASE,
 )
+
+#: Too large for the server, which some say as early as at MAIL FROM.
+_ABOUT_THE_MAIL = (452, 552)
 
 Reply = tuple[int, bytes]
 
@@ -132,11 +135,13 @@ class SmtpChannel:
                 "WINBACK_SMTP_URL.",
                 permanent=False,
                 retry_after=_BAD_LOGIN,
+                fault="account",
             ) from error
         except (OSError, smtplib.SMTPException) as error:
             raise DeliveryError(
                 f"{self._host}:{self._port} cannot be reached: {without_personal(str(error))}",
                 permanent=False,
+                fault="away",
             ) from error
         if server.sock is not None and server.sock.family != socket.AF_UNIX:
             server.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -158,7 +163,7 @@ class SmtpChannel:
                 server.close()
                 raise _Stale
             self._abandon(server, data_open=len(replies) == 3 and replies[2][0] == 354)
-            raise self._refusal(refused, "RCPT" if replies.index(refused) == 1 else "")
+            raise self._refusal(refused, ("MAIL", "RCPT", "")[replies.index(refused)])
         payload = data.replace(b"\r\n.", b"\r\n..")
         try:
             # The dot that ends the mail is in the last bytes: if this fails, the server has
@@ -202,10 +207,15 @@ class SmtpChannel:
         permanent = code // 100 == 5
         found = _ENHANCED.search(text)
         dead = found[1] in _DEAD if found else bool(_NO_SUCH.search(text))
+        fault: Fault = ""
+        if stage == "MAIL" and code not in _ABOUT_THE_MAIL:
+            # It has not heard yet whom the mail is for: it minds us, or itself.
+            fault = "account" if permanent else "away"
         return DeliveryError(
             f"{self._host} answered {code}: {without_personal(text)}",
             permanent=permanent,
             retry_after=None if permanent else _LATER,
+            fault=fault,
             suppress=permanent and dead and stage in ("RCPT", "DATA"),
         )
 

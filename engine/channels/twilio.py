@@ -30,10 +30,18 @@ from twilio.rest import Client
 from urllib3 import make_headers
 
 from engine.channels import twilio_codes as codes
-from engine.channels.base import ChannelSettings, header, pause, phone_number, without_personal
+from engine.channels import twilio_lookup
+from engine.channels.base import (
+    ChannelSettings,
+    header,
+    phone_number,
+    slow_down,
+    without_personal,
+)
 from engine.channels.http import Pool
 from engine.errors import ConfigError, DeliveryError, OutcomeUnknown
 from engine.model.event import Event
+from engine.model.lookup import Asked, Found
 from engine.model.message import Receipt, Rendered, Sms
 
 LONGEST_BODY = 1600
@@ -62,15 +70,14 @@ class _Http(HttpClient):  # type: ignore[misc]
         sent = dict(headers or {})
         if auth:
             sent |= make_headers(basic_auth=":".join(auth))
-        answer = self._pool.post(uri, urlencode(data or {}, doseq=True).encode(), sent)
+        if method == "GET":
+            query = urlencode(params or {}, doseq=True)
+            answer = self._pool.get(f"{uri}?{query}" if query else uri, sent)
+        else:
+            answer = self._pool.post(uri, urlencode(data or {}, doseq=True).encode(), sent)
         status, text = answer.status, answer.data.decode("utf-8", "replace")
         if status in (429, 503):
-            reason = "too many requests" if status == 429 else "unavailable"
-            raise DeliveryError(
-                f"Twilio: {reason} ({status}).",
-                permanent=False,
-                retry_after=pause(answer.headers, timedelta(seconds=30)),
-            )
+            raise slow_down("Twilio", status, answer.headers, timedelta(seconds=30))
         if status >= 500 and not _from_twilio(text):
             raise OutcomeUnknown(f"Twilio failed with {status}; it may have the message.")
         return Response(status, text, answer.headers)
@@ -137,6 +144,14 @@ class TwilioChannel:
             raise OutcomeUnknown("Twilio's answer names no message; it may have it.")
         return Receipt("twilio", sent.sid)
 
+    def trace(self, rendered: Rendered) -> str:
+        assert isinstance(rendered, Sms)
+        return twilio_lookup.trace(rendered.to, rendered.body)
+
+    def look_up(self, asked: Asked) -> Found:
+        """Look through Twilio's list of what went to the number since the call."""
+        return twilio_lookup.look_up(self._messages, asked)
+
     def close(self) -> None:
         self._pool.close()
 
@@ -147,9 +162,15 @@ def _refusal(error: TwilioRestException | TwilioServiceException) -> DeliveryErr
     text = f"Twilio refuses the message ({code or status}): {without_personal(str(words))}"
     if code in codes.DEAD:
         return DeliveryError(text, permanent=True, suppress=True)
-    if code in codes.MISCONFIGURED or status in (401, 403):
+    if code in codes.ACCOUNT or status in (401, 402, 403):
         advice = "check TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and the sender in Twilio's console"
-        return DeliveryError(f"{text}: {advice}.", permanent=True)
+        return DeliveryError(f"{text}: {advice}.", permanent=True, fault="account")
+    if code == codes.QUEUE_FULL:
+        return DeliveryError(text, permanent=False, retry_after=_LATER, fault="busy")
+    if code in codes.MISCONFIGURED:
+        return DeliveryError(f"{text}: see Twilio's console.", permanent=True)
+    if status >= 500:
+        return DeliveryError(text, permanent=False, retry_after=_LATER, fault="away")
     return DeliveryError(text, permanent=False, retry_after=_LATER)
 
 
@@ -194,6 +215,11 @@ def verify(
         )
     except (ValueError, UnicodeError):
         return False
+
+
+def signed_at(headers: Mapping[str, str]) -> int | None:
+    """None: Twilio signs no time. A copy of a report counts once, by its MessageSid."""
+    return None
 
 
 def _fields(raw_body: bytes) -> list[tuple[str, str]]:

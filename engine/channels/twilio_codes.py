@@ -22,14 +22,32 @@ DEAD = frozenset(
     }
 )
 
-#: Our account, sender or content is at fault: trying again will not help.
+#: Our account or our sender is at fault: any other message would fare no better.
+ACCOUNT = frozenset(
+    {
+        20003,  # authentication, or an account without money
+        20005,  # account not active
+        20006,  # access denied
+        20008,  # test credentials
+        21212,  # From is no number
+        21603,  # no From
+        21606,  # From is not ours
+        21659,  # From is no Twilio number
+        21660,  # From belongs to another account
+        21701,  # no such messaging service
+        21704,  # the messaging service has no number
+        30002,  # account suspended
+        90010,  # account not active
+    }
+)
+
+#: The sender has as much to send as it can hold.
+QUEUE_FULL = 21611
+
+#: What we send, or where to, is at fault: trying again will not help.
 MISCONFIGURED = frozenset(
     {
-        20003,  # authentication
         21408,  # region not enabled
-        21606,  # From is not ours
-        21611,  # the sender's queue is full
-        21659,  # From is no Twilio number
         30007,  # filtered by the carrier
         30034,  # A2P 10DLC not registered
         30450,  # pumping protection

@@ -56,7 +56,11 @@ class WebhookChannel:
             SIGNATURE: signature(self._secret, body),
         }
         pool = self._pool(rendered.to)
-        answer = pool.post(rendered.to, body, headers)
+        try:
+            answer = pool.post(rendered.to, body, headers)
+        except DeliveryError as error:
+            # One machine of many that cannot be reached says nothing of the others.
+            raise DeliveryError(str(error), permanent=False) from error
         if 200 <= answer.status < 300:
             return Receipt(self.name)
         raise _refusal(answer)
