@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,7 +35,10 @@ class Taken:
 
 @dataclass
 class Ledger:
-    """What was taken and when shoppers said stop, in order. May be shared by simulators.
+    """What was taken, in order, and when shops were told to stop. May be shared by simulators.
+
+    ``stops`` are, by address, the spells (since, until) in which nothing more was wanted: from
+    the time at which the shop took the report of it.
 
     With ``path`` every line is also appended there as JSON at once, so that another process
     can ``read`` it, even after this one was killed.
@@ -42,7 +46,7 @@ class Ledger:
 
     path: Path | None = None
     entries: list[Taken] = field(default_factory=list)
-    stops: dict[str, float] = field(default_factory=dict)
+    stops: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -59,6 +63,8 @@ class Ledger:
                 row = json.loads(line)
                 if "stop" in row:
                     ledger.stop(row["stop"], row["at"])
+                elif "start" in row:
+                    ledger.start(row["start"], row["at"])
                 else:
                     ledger.take(Taken(**row))
         return ledger
@@ -66,15 +72,27 @@ class Ledger:
     def take(self, taken: Taken) -> None:
         with self._lock:
             self.entries.append(taken)
-            if self._file is not None:
-                self._file.write(json.dumps(asdict(taken)) + "\n")
+            self._write(asdict(taken))
 
     def stop(self, address: str, at: float) -> None:
-        """From ``at`` on, ``address`` wants nothing more. The first time counts."""
+        """From ``at`` on, ``address`` wants nothing more. Repeats change nothing."""
         with self._lock:
-            self.stops.setdefault(address, at)
-            if self._file is not None:
-                self._file.write(json.dumps({"stop": address, "at": at}) + "\n")
+            spells = self.stops.setdefault(address, [])
+            if not spells or spells[-1][1] < math.inf:
+                spells.append((at, math.inf))
+                self._write({"stop": address, "at": at})
+
+    def start(self, address: str, at: float) -> None:
+        """From ``at`` on, ``address`` wants messages again."""
+        with self._lock:
+            spells = self.stops.get(address, [])
+            if spells and spells[-1][1] == math.inf:
+                spells[-1] = (spells[-1][0], at)
+                self._write({"start": address, "at": at})
+
+    def _write(self, row: dict[str, object]) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps(row) + "\n")
 
     def close(self) -> None:
         """Close the file. The entries stay."""
@@ -109,9 +127,11 @@ class Ledger:
         return set(sent) - self.times().keys()
 
     def after_stop(self, grace: float = 0.0) -> list[Taken]:
-        """What was taken for an address more than ``grace`` seconds after it said stop."""
+        """What was taken for an address more than ``grace`` seconds after it wanted nothing."""
         return [
             taken
             for taken in self
-            if taken.to in self.stops and taken.at > self.stops[taken.to] + grace
+            if any(
+                since + grace < taken.at < until for since, until in self.stops.get(taken.to, ())
+            )
         ]

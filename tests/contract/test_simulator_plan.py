@@ -112,13 +112,19 @@ def test_the_ledger_knows_what_is_doubled_lost_and_late() -> None:
     for entry in (taken("1"), taken("2"), taken("2", 2, fault="hang"), taken("", 3)):
         ledger.take(entry)
     ledger.stop("a@b.example", 2.0)
-    ledger.stop("a@b.example", 9.0)
-    assert ledger.times() == {"1": 1, "2": 2}
+    ledger.stop("a@b.example", 2.5)  # said before
+    ledger.start("a@b.example", 3.5)
+    ledger.start("a@b.example", 3.7)
+    ledger.take(taken("4", 4.0))
+    ledger.stop("a@b.example", 5.0)
+    ledger.take(taken("5", 6.0))
+    assert ledger.times() == {"1": 1, "2": 2, "4": 1, "5": 1}
     assert ledger.doubled() == {"2": 2}
     assert [t.fault for t in ledger.by_key()["2"]] == ["", "hang"]
     assert ledger.lost(["1", "2", "3"]) == {"3"}
-    assert [t.at for t in ledger.after_stop()] == [3]
+    assert [t.at for t in ledger.after_stop()] == [3, 6]
     assert ledger.after_stop(grace=1.0) == []
+    assert [t.at for t in ledger.after_stop(grace=0.9)] == [3, 6]
 
 
 def test_a_ledger_survives_its_process(tmp_path: Path) -> None:
@@ -126,6 +132,7 @@ def test_a_ledger_survives_its_process(tmp_path: Path) -> None:
     ledger = Ledger(path)
     ledger.take(taken("1", fault="cut"))
     ledger.stop("+14155550001", 5.5)
+    ledger.start("+14155550001", 6.5)
     with path.open("a") as file:
         file.write('{"provider": "sendgr')  # killed within a line
     again = Ledger.read(path)  # the first is still open: every line is out at once
