@@ -11,7 +11,8 @@ from engine.audiences import PLATFORMS
 from engine.channels import find_receiver, open_channel
 from engine.clock import Clock, from_environment
 from engine.errors import ConfigError
-from engine.model.policy import Policy
+from engine.language.keywords import default_keywords
+from engine.model.policy import Policy, Shop
 from engine.ports import Channel
 from engine.rendering.renderer import Renderer
 from engine.runtime.shelf import Shelf
@@ -21,7 +22,7 @@ from engine.settings import Settings
 from engine.store import lanes as lanes_store
 from engine.store.audiences import AudienceStore
 from engine.store.database import Database
-from engine.web import callbacks, preferences
+from engine.web import callbacks, clicks, preferences
 from engine.web.app import Dependencies, create_app
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def web_app(settings: Settings, hint: Callable[[set[int]], None]) -> Flask:
         policy = policy_of(settings, shelf)()
     except ConfigError as error:  # events are taken all the same; nothing is sent meanwhile
         log.error("%s", error)
-        policy = Policy()
+        policy = Policy(keywords=default_keywords(Shop()))  # a STOP is heard all the same
     deps = Dependencies(
         settings=settings,
         clock=clock,
@@ -113,8 +114,10 @@ def web_app(settings: Settings, hint: Callable[[set[int]], None]) -> Flask:
         policy=policy,
         journeys=shelf.book().current,
     )
+    makes = renderer(settings, policy)
     pages = [
-        preferences.create_blueprint(deps, renderer(settings, policy).links),
+        preferences.create_blueprint(deps, makes.links),
+        clicks.create_blueprint(deps, makes.clicks),
         callbacks.create_blueprint(deps, find_receiver),
     ]
     if settings.demo:

@@ -32,6 +32,8 @@ class Settings:
     ``clock``       empty for the system clock, else ``SPEED@ISO-ORIGIN`` (``engine.clock``).
     ``demo``        the demo's pages (shop, mailbox, live) are there, open to whoever can reach the
                     port, and every channel is the local mailbox.
+    ``webhook_window``  seconds for which a provider's signed report is good (SendGrid repeats
+                    one for a day); 0: for ever.
     ``*_base_url``  another address for a provider, such as a simulator's.
     ``smtp_tls``    "" plain, "starttls" (smtp://…?tls=starttls, default for port 587), or
                     "tls" from the first byte (smtps://).
@@ -51,6 +53,7 @@ class Settings:
     sendgrid_api_key: str = field(default="", repr=False)
     sendgrid_base_url: str = SENDGRID
     sendgrid_webhook_public_key: str = field(default="", repr=False)
+    webhook_window: int = 25 * 3600
     twilio_account_sid: str = field(default="", repr=False)
     twilio_auth_token: str = field(default="", repr=False)
     twilio_base_url: str = TWILIO
@@ -90,6 +93,7 @@ class Settings:
             sendgrid_api_key=env.get("SENDGRID_API_KEY", ""),
             sendgrid_base_url=_url(env, "SENDGRID_BASE_URL", SENDGRID),
             sendgrid_webhook_public_key=env.get("SENDGRID_WEBHOOK_PUBLIC_KEY", ""),
+            webhook_window=_number(env, "WINBACK_WEBHOOK_WINDOW", 25 * 3600, 0, 10**9),
             twilio_account_sid=env.get("TWILIO_ACCOUNT_SID", ""),
             twilio_auth_token=env.get("TWILIO_AUTH_TOKEN", ""),
             twilio_base_url=_url(env, "TWILIO_BASE_URL", TWILIO),
@@ -114,6 +118,7 @@ class Settings:
             "SENDGRID_API_KEY": self.sendgrid_api_key,
             "SENDGRID_BASE_URL": self.sendgrid_base_url,
             "SENDGRID_WEBHOOK_PUBLIC_KEY": self.sendgrid_webhook_public_key,
+            "WINBACK_WEBHOOK_WINDOW": str(self.webhook_window),
             "TWILIO_ACCOUNT_SID": self.twilio_account_sid,
             "TWILIO_AUTH_TOKEN": self.twilio_auth_token,
             "TWILIO_BASE_URL": self.twilio_base_url,

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+from xml.sax.saxutils import escape
 
 import msgspec
 from twilio.base.exceptions import TwilioRestException, TwilioServiceException
@@ -265,20 +266,27 @@ def parse(raw_body: bytes, url: str, received_at: datetime) -> list[Event]:
 
 
 def _incoming(form: Mapping[str, str], sid: str, received_at: datetime) -> list[Event]:
-    properties: dict[str, Any] = {"provider": "twilio", "reference": sid}
-    match codes.meaning(form.get("OptOutType", ""), form.get("Body", "")):
-        case "stop":
-            name = "Consent Withdrawn"
-            properties |= {"channel": "sms", "topic": "*", "source": "sms reply"}
-        case "start":
-            name = "Consent Given"
-            properties |= {"channel": "sms", "topic": "*", "source": "sms reply"}
-        case "help":
-            name = "SMS Help Requested"
-        case _:
-            name = "SMS Received"
-            properties["body"] = form.get("Body", "")
+    """What a shopper wrote, to which of our numbers. What it asks for is for the shop's own table
+    of keywords to say (``engine.core.keywords``); Twilio's reading of it comes along."""
+    channel = "whatsapp" if form.get("From", "").startswith("whatsapp:") else "sms"
+    properties: dict[str, Any] = {
+        "provider": "twilio",
+        "reference": sid,
+        "channel": channel,
+        "to": form.get("To", "").removeprefix("whatsapp:"),
+        "body": form.get("Body", ""),
+    }
+    if form.get("OptOutType"):
+        properties["opt_out_type"] = form["OptOutType"]
+    name = "WhatsApp Replied" if channel == "whatsapp" else "SMS Replied"
     return _about(form.get("From", ""), sid, name, received_at, properties)
+
+
+def answer(text: str) -> tuple[str, str]:
+    """What Twilio sends back to whoever wrote, as the answer to its post: body and type (TwiML).
+    An empty text answers nothing."""
+    message = f"<Message>{escape(text)}</Message>" if text else ""
+    return f'<?xml version="1.0" encoding="UTF-8"?><Response>{message}</Response>', "text/xml"
 
 
 def _about(

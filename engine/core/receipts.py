@@ -13,7 +13,11 @@ _TAKEN = frozenset(
         "Email Bounced",
         "Email Opened",
         "Email Clicked",
+        "Email Opened By Machine",
+        "Email Clicked By Machine",
         "Email Spam Reported",
+        "SMS Clicked",
+        "SMS Clicked By Machine",
         "SMS Sent",
         "SMS Delivered",
         "SMS Read",
@@ -52,3 +56,41 @@ def suppresses(event: Event) -> tuple[str, str, str] | None:
         if identifier.startswith(kind):
             return identifier, channel, event.name.lower()
     return None
+
+
+#: How far a message has come, by what is reported of it. It only ever moves on, so reports may
+#: come twice and in any order.
+PROCESSED, DEFERRED, DELIVERED, OPENED, CLICKED = range(1, 6)
+_PROGRESS = {
+    "Email Processed": PROCESSED,
+    "Email Deferred": DEFERRED,
+    "Email Delivered": DELIVERED,
+    "Email Opened By Machine": DELIVERED,
+    "Email Clicked By Machine": DELIVERED,
+    "Email Opened": OPENED,
+    "Email Clicked": CLICKED,
+    "SMS Sent": PROCESSED,
+    "SMS Delivered": DELIVERED,
+    "SMS Clicked By Machine": DELIVERED,
+    "SMS Read": OPENED,
+    "SMS Clicked": CLICKED,
+}
+#: What went wrong with a message, the worse the higher: of two the worse stays, in any order.
+UNSUBSCRIBED, DROPPED, FAILED, BOUNCED, COMPLAINED = range(1, 6)
+_TROUBLE = {
+    "Email Unsubscribed": UNSUBSCRIBED,
+    "Email Dropped": DROPPED,
+    "SMS Failed": FAILED,
+    "Email Bounced": BOUNCED,
+    "Email Spam Reported": COMPLAINED,
+}
+
+
+def progress(event: Event) -> tuple[str, int, int] | None:
+    """(message id, how far it has come, what went wrong with it) that the event reports; 0 where
+    it says nothing of that."""
+    message = event.properties.get("message_id")
+    if not isinstance(message, str) or REPORTER not in event.context:
+        return None
+    reached, trouble = _PROGRESS.get(event.name, 0), _TROUBLE.get(event.name, 0)
+    return (message, reached, trouble) if reached or trouble else None

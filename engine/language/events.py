@@ -52,13 +52,14 @@ _TABLE = {
     "Segment Entered": "segment",
     "Segment Left": "segment",
     "Calendar Reached": "journey date",
+    "Consent Pending": "channel topic yes_at",
 }
 
 #: Derived for every event, and the cart's identifiers that shops send with any of them.
 _ALWAYS = frozenset({"product_ids", "event_name", "cart_id", "cart_token", "cart_url", "email"})
 
 #: Of these, those that are not Segment's.
-OUR_OWN = ("Segment Entered", "Segment Left", "Calendar Reached")
+OUR_OWN = ("Segment Entered", "Segment Left", "Calendar Reached", "Consent Pending")
 
 #: Fields by event name. Other events may carry anything.
 FIELDS: dict[str, frozenset[str]] = {
@@ -66,10 +67,10 @@ FIELDS: dict[str, frozenset[str]] = {
 }
 
 _MAIL = (
-    "Processed, Deferred, Delivered, Bounced, Dropped, Opened, Clicked, Unsubscribed, "
-    "Resubscribed, Spam Reported"
+    "Processed, Deferred, Delivered, Bounced, Dropped, Opened, Clicked, Opened By Machine, "
+    "Clicked By Machine, Unsubscribed, Resubscribed, Spam Reported, Reported"
 )
-_TEXT = "Sent, Delivered, Read, Failed, Received, Help Requested"
+_TEXT = "Sent, Delivered, Read, Failed, Clicked, Clicked By Machine, Received, Help Requested"
 
 #: Events whose names are known but not their fields.
 NAMES = (
@@ -81,6 +82,12 @@ NAMES = (
     "Alias",
     "Consent Given",
     "Consent Withdrawn",
+    "Consent Confirmed",
+    "Consent Paused",
+    "Consent Resumed",
+    "SMS Replied",
+    "WhatsApp Replied",
+    "WhatsApp Help Requested",
     *(f"Email {what}" for what in _MAIL.split(", ")),
     *(f"SMS {what}" for what in _TEXT.split(", ")),
 )
@@ -90,6 +97,7 @@ NAMES = (
 OTHERS_ONLY = frozenset(
     {
         *("Identify", "Page", "Screen", "Group", "Alias", "Consent Given", "Calendar Reached"),
+        *("Consent Pending", "Consent Confirmed", "Consent Paused", "Consent Resumed"),
         *("Order Completed", "Order Updated", "Order Refunded", "Order Cancelled"),
         *(name for name in NAMES if name.startswith(("Email ", "SMS "))),
     }

@@ -6,62 +6,81 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from engine.language.context import DEFAULT_TOPICS
+from engine.language.countries import load_rules, read_dlt, switched_off
 from engine.language.fields import Fields, read_choice, read_entries
+from engine.language.link_rules import read_links
+from engine.language.keywords import read_keywords
 from engine.language.reader import parse
 from engine.language.report import Place, Report
 from engine.language.restraints import read_caps, read_channel, read_quiet_hours
 from engine.language.sending import first_provider, read_sending
 from engine.language.shop import read_shop
+from engine.language.topics import read_topics
 from engine.language.tree import Entry, Mapping, Tree, short
 from engine.model.diagnostic import Diagnostic
-from engine.model.policy import Policy, Topic
+from engine.model.policy import Policy, Rule
 
 KEYS = (
+    "keywords",
     *("shop", "topics", "quiet hours", "caps", "providers", "limits", "warm up", "auto pause"),
-    *("ads consent", "blast radius"),
+    *("ads consent", "blast radius", "links", "country rules", "dlt"),
 )
-TOPIC = ("title", "consent")
-CONSENTS = ("opt-in", "opt-out", "none")
 PROVIDERS = {"email": ("file", "smtp", "sendgrid"), "sms": ("file", "twilio")}
 _DEFAULT_PROVIDERS = {"email": "file", "sms": "file"}
-_NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 
 
 def load_policy(source: Path | str | bytes) -> tuple[Policy, list[Diagnostic]]:
-    """Read the shop's rules. Never raises.
+    """Read the shop's rules, with those of countries in the folder ``rules`` beside its file.
+    Never raises.
 
     A file that is not there gives the defaults: consent is asked for, everything goes to files.
     With an error among the diagnostics the policy lacks what was wrong, which may be a cap:
     whoever sends must not start with it.
     """
-    if isinstance(source, Path):
-        report = Report(str(source))
-        try:
-            content: str | bytes = source.read_bytes()
-        except FileNotFoundError:
-            return _read(report, Mapping(Place(1, 1), [])), []
-        except OSError as error:
-            report.add("J001", Place(1, 1), f"cannot be opened: {error.strerror}")
-            return _read(report, Mapping(Place(1, 1), [])), report.diagnostics()
-    else:
-        report, content = Report("winback.yaml"), source
-    tree = parse(content, report) or Mapping(Place(1, 1), [])
-    return _read(report, tree), report.diagnostics()
+    if not isinstance(source, Path):
+        return _read_text(Report("winback.yaml"), source, ())
+    rules, found = load_rules(source.parent / "rules")
+    report = Report(str(source))
+    try:
+        content = source.read_bytes()
+    except FileNotFoundError:
+        return _read(report, _NOTHING, rules), found
+    except OSError as error:
+        report.add("J001", Place(1, 1), f"cannot be opened: {error.strerror}")
+        return _read(report, _NOTHING, rules), [*report.diagnostics(), *found]
+    policy, own = _read_text(report, content, rules)
+    return policy, [*own, *found]
 
 
-def _read(report: Report, tree: Tree) -> Policy:
+_NOTHING = Mapping(Place(1, 1), [])
+
+
+def _read_text(
+    report: Report, content: str | bytes, rules: tuple[Rule, ...]
+) -> tuple[Policy, list[Diagnostic]]:
+    policy = _read(report, parse(content, report) or _NOTHING, rules)
+    return policy, report.diagnostics()
+
+
+def _read(report: Report, tree: Tree, rules: tuple[Rule, ...]) -> Policy:
     fields = Fields(report, tree, "the shop's rules", KEYS)
+    shop = read_shop(report, fields.get("shop"))
     providers = read_entries(report, fields.get("providers"), "'providers'")
+    topics = read_topics(report, fields.get("topics"))
+    off = switched_off(report, fields.get("country rules"), rules)
     return Policy(
-        shop=read_shop(report, fields.get("shop")),
-        topics=_topics(report, fields.get("topics")),
+        shop=shop,
+        keywords=read_keywords(report, fields.get("keywords"), shop),
+        topics=topics,
         quiet_hours=read_quiet_hours(report, fields.get("quiet hours")),
-        caps=read_caps(report, fields.get("caps")),
+        caps=read_caps(report, fields.get("caps"), topics),
         providers=_providers(report, providers),
         sending=read_sending(report, fields, providers, PROVIDERS),
         ads_consent=_ads_consent(fields),
         blast_radius=_blast_radius(report, fields),
+        links=read_links(report, fields.get("links")),
+        rules=tuple(rule for rule in rules if rule.country not in off),
+        dlt=read_dlt(report, fields.get("dlt")),
     )
 
 
@@ -80,30 +99,6 @@ def _ads_consent(fields: Fields) -> Literal["opt-in", "opt-out"]:
     return (
         "opt-in" if fields.choice("ads consent", ("opt-in", "opt-out")) == "opt-in" else "opt-out"
     )
-
-
-def _topics(report: Report, node: Tree | None) -> dict[str, Topic]:
-    if node is None:
-        return dict(DEFAULT_TOPICS)
-    topics: dict[str, Topic] = {}
-    for key, value in read_entries(report, node, "'topics'"):
-        if not _NAME.fullmatch(key.text):
-            hint = "use small letters, digits and '-'"
-            report.add("J011", key.place, f"a topic cannot be called '{short(key.text)}'", hint)
-            continue
-        fields = Fields(report, value, f"topic '{key.text}'", TOPIC, ("consent",))
-        title = fields.text("title") or key.text
-        topics[key.text] = Topic(key.text, title, _consent(fields))
-    return topics
-
-
-def _consent(fields: Fields) -> Literal["opt-in", "opt-out", "none"]:
-    match fields.choice("consent", CONSENTS):
-        case "opt-out":
-            return "opt-out"
-        case "none":
-            return "none"
-    return "opt-in"
 
 
 def _providers(report: Report, entries: list[Entry]) -> dict[str, str]:

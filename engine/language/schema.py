@@ -11,9 +11,13 @@ import json
 from collections.abc import Callable
 
 from engine.language.context import CHANNELS
+from engine.language.countries import DLT, SWITCH
 from engine.language.journeys import CHANGES, KEYS, REQUIRED, STOP
-from engine.language.policy import CONSENTS, PROVIDERS, TOPIC
+from engine.language.keywords import KEYS as KEYWORDS
+from engine.language.keywords import MEANINGS
+from engine.language.link_rules import LINKS, UTM
 from engine.language.policy import KEYS as RULES
+from engine.language.policy import PROVIDERS
 from engine.language.restraints import CAP
 from engine.language.schema_forms import (
     FORMS,
@@ -29,6 +33,7 @@ from engine.language.schema_forms import (
 from engine.language.schema_steps import step_forms
 from engine.language.sending import AUTO_PAUSE, COUNT, DAY, OFF, RATE, SENDER, SHARE, WARM_UP
 from engine.language.shop import SHOP
+from engine.language.topics import BASES, CONSENTS, TOPIC
 from engine.language.triggers import OF_ALL, TRIGGERS, WITHOUT_KEYS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -124,6 +129,23 @@ def _by_sender(form: Schema) -> Schema:
     return {"type": "object", "propertyNames": who, "additionalProperties": form}
 
 
+
+
+def _keywords() -> Schema:
+    """Three words that stop, start and ask for help in each language, and our answers."""
+    words = {name: listing(ref("text")) for name in MEANINGS}
+    table = {
+        "answers": choice(("provider", "ours")),
+        "words": {"type": "object", "additionalProperties": mapping(MEANINGS, words)},
+        "texts": {
+            "type": "object",
+            "additionalProperties": mapping(MEANINGS, dict.fromkeys(MEANINGS, ref("text"))),
+        },
+    }
+    senders = {"type": "object", "additionalProperties": mapping(KEYWORDS, table)}
+    return mapping((*KEYWORDS, "senders"), {**table, "senders": senders})
+
+
 _RULES: dict[str, Schema] = {
     "shop": say(
         mapping(tuple(SHOP), {key: _shop(pattern) for key, (_, pattern, _) in SHOP.items()}),
@@ -138,6 +160,8 @@ _RULES: dict[str, Schema] = {
                 {
                     "title": say(ref("text"), "What the shopper reads."),
                     "consent": say(choice(CONSENTS), "The permission it needs."),
+                    "basis": say(choice(BASES), "Why the law lets you write (GDPR Art. 6)."),
+                    "confirm within": say(ref("duration"), "How long a double opt-in can wait."),
                 },
                 ("consent",),
             ),
@@ -156,6 +180,7 @@ _RULES: dict[str, Schema] = {
                     "messages": say(_COUNT, "How many messages at most."),
                     "within": say(ref("duration"), "In how long a time."),
                     "channel": say(choice((*CHANNELS, "*")), "Of which channel; else of all."),
+                    "topic": say(ref("text"), "Of which topic; else of all."),
                 },
                 ("messages", "within"),
             )
@@ -210,7 +235,45 @@ _RULES: dict[str, Schema] = {
         "When a journey or a provider pauses itself.",
     ),
     "ads consent": say(choice(("opt-in", "opt-out")), "Who may be put on ad audiences."),
+    "country rules": say(
+        {
+            "type": "object",
+            "propertyNames": {"pattern": "^[A-Z]{2}$"},
+            "additionalProperties": choice(SWITCH),
+        },
+        "Countries whose rules (config/rules) are not kept: {FR: off}.",
+    ),
+    "dlt": say(
+        mapping(
+            DLT,
+            {
+                "entity": say(text("^[0-9]{19}$"), "The id of your business, 19 digits."),
+                "header": say(text("^[A-Za-z0-9]{3,6}$"), "The header that you send under."),
+                "templates": say(
+                    {"type": "object", "additionalProperties": text("^[0-9]{19}$")},
+                    "By template the id that it is registered under.",
+                ),
+            },
+            DLT,
+        ),
+        "What the operators of India know your business and its templates by.",
+    ),
     "blast radius": say(_COUNT, "How many messages more a change may send on its first day."),
+    "keywords": say(_keywords(), "What STOP, START and HELP are, by language and number."),
+    "links": say(
+        mapping(
+            LINKS,
+            {
+                "track": say({"type": "boolean"}, "Count the clicks, over the shop's own address."),
+                "shorten": say({"type": "boolean"}, "Make links in text messages short."),
+                "utm": say(
+                    mapping(UTM, dict.fromkeys(UTM, {"type": "string"})),
+                    "For the shop's analytics; {journey} and the like stand for the message's.",
+                ),
+            },
+        ),
+        "What becomes of links in messages.",
+    ),
 }
 
 

@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from engine.model.links import ShortLink
+
 #: due        may be claimed from ``due_at`` on
 #: claimed    the gate let it through; its provider is being called
 #: sent       the provider took it
@@ -52,6 +54,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     when_capped: str = "skip"
     grace: timedelta | None = None
     provider: str = ""
+
+
 class Sent(NamedTuple):
     """What caps count of a message that went: where, about what, and when (UTC)."""
 
@@ -77,7 +81,8 @@ class Email(msgspec.Struct, frozen=True):
 
 
 class Sms(msgspec.Struct, frozen=True):
-    """A rendered text message. ``segments`` and ``encoding`` as the operator will bill it."""
+    """A rendered text message. ``segments`` and ``encoding`` as the operator will bill it.
+    ``short_links`` in ``body`` must be remembered before it goes out."""
 
     message_id: str
     to: str
@@ -87,6 +92,7 @@ class Sms(msgspec.Struct, frozen=True):
     encoding: Literal["GSM-7", "UCS-2"] = "GSM-7"
     locale: str = "en"
     journey: str = ""
+    short_links: tuple[ShortLink, ...] = ()
 
 
 class Call(msgspec.Struct, frozen=True):

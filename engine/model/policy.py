@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import time, timedelta
 from typing import Literal
 
+from engine.model.links import LinkRules
 from engine.model.sending import Sending
 
 
@@ -159,6 +160,7 @@ class Policy:
     ads_consent: Literal["opt-in", "opt-out"] = "opt-out"
     #: how many messages more a change may send in its first day before ``winback apply`` asks
     blast_radius: int = 500
+    links: LinkRules = LinkRules()
     sending: Sending = Sending()
     rules: tuple[Rule, ...] = ()
     dlt: Dlt | None = None

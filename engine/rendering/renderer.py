@@ -16,6 +16,7 @@ from engine.model.policy import Policy
 from engine.model.profile import Profile
 from engine.rendering import locales
 from engine.rendering.catalogue import Catalogue
+from engine.rendering.clicks import ClickLinks
 from engine.rendering.links import Links
 from engine.rendering.parts import one_line, starting_right_to_left
 from engine.rendering.plaintext import tidy
@@ -40,6 +41,7 @@ class Renderer:
         shop = policy.shop
         self._catalogue = Catalogue(folder.absolute(), shop.locale)
         self._shop = asdict(shop)
+        self.clicks = ClickLinks(secret, public_url, policy.links, shop)
         self.links = Links(
             secret, public_url, (t.name for t in policy.topics.values() if t.consent != "none")
         )
@@ -117,7 +119,7 @@ class Renderer:
             from_name=shop.email_name or shop.name,
             subject=subject,
             text=text,
-            html=template.html.render(variables),
+            html=self.clicks.in_html(template.html.render(variables), message),
             headers={
                 "List-Unsubscribe": f"<{variables['unsubscribe_url']}>",
                 "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
@@ -147,6 +149,7 @@ class Renderer:
                 f"The text message has {len(body)} characters: 1 to {LONGEST_SMS} are possible.",
                 file=template.body.file,
             )
+        body, short_links = self.clicks.in_text(body, message)
         encoding, count = segments_of(body)
         return Sms(
             message_id=message.id,
@@ -157,6 +160,7 @@ class Renderer:
             encoding=encoding,
             locale=tag,
             journey=message.journey,
+            short_links=short_links,
         )
 
     def _variables(

@@ -17,11 +17,12 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from engine.errors import DeliveryError, OutcomeUnknown, RenderError
-from engine.model.message import Call, Message, Rendered
+from engine.model.message import Call, Message, Rendered, Sms
 from engine.runtime import gate
 from engine.runtime.shell import SHARDS, Shell
 from engine.store import messages as messages_store
 from engine.store import outcomes as outcomes_store
+from engine.store import receipts as receipts_store
 from engine.store import runs as runs_store
 from engine.store.database import START_AGAIN, Connection
 from engine.store.messages import Candidate
@@ -211,7 +212,7 @@ class Deliverer:
         if not (landed or batch):
             return
         try:
-            claimed = self._record_and_claim(landed, [candidate for candidate, _ in batch])
+            claimed = self._record_and_claim(landed, batch)
         except BaseException:
             # The database is away. What we know of these calls is for the next who gets through.
             for attempt in landed:
@@ -233,15 +234,23 @@ class Deliverer:
                 self._flying += 1
                 self._pool.submit(self._fly, candidate, rendered, number)
 
-    def _record_and_claim(
-        self, landed: list[_Attempt], candidates: list[Candidate]
-    ) -> dict[str, int]:
+    def _record_and_claim(self, landed: list[_Attempt], batch: list[Ready]) -> dict[str, int]:
         for again in range(_TRIES_TO_RECORD, -1, -1):
             try:
                 with self.shell.database.probing() as connection:
                     if landed:
                         self._record(connection, landed)
-                    return gate.claim_within(connection, self.shell, candidates)
+                    candidates = [candidate for candidate, _ in batch]
+                    claimed = gate.claim_within(connection, self.shell, candidates)
+                    links = [
+                        (candidate.message.profile_id, candidate.message.id, link)
+                        for candidate, rendered in batch
+                        if isinstance(rendered, Sms) and candidate.message.id in claimed
+                        for link in rendered.short_links
+                    ]
+                    if links:
+                        receipts_store.remember(connection, links, self.shell.clock.now())
+                    return claimed
             except START_AGAIN:
                 # What was sent must not go unrecorded because two workers met.
                 if not again:

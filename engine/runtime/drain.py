@@ -21,16 +21,15 @@ from engine.core.consent import merged_consents
 from engine.core.identity import Resolution, resolve
 from engine.core.profiles import merged_profiles
 from engine.core.react import after_merge, on_event
-from engine.core.receipts import settles, suppresses
 from engine.core.shopper import Shopper
 from engine.model.event import Event
 from engine.model.profile import Profile
-from engine.runtime import load, save
+from engine.runtime import load, reports, save
+from engine.runtime.consent import ask, hold, keep_proof
 from engine.runtime.shell import Shell
 from engine.store import events as events_store
 from engine.store import identities as identities_store
 from engine.store import lanes as lanes_store
-from engine.store import outcomes as outcomes_store
 from engine.store import profiles as profiles_store
 from engine.store.database import START_AGAIN, Connection, Unavailable
 from engine.store.lanes import Taken
@@ -183,8 +182,9 @@ def _work(
     resolution, profiles = _identify(connection, batch.events)
     merged = _merge(connection, resolution, profiles, now)
 
+    judged = reports.judge(connection, batch.events, resolution.profiles)
     mine: dict[int, list[Event]] = {}
-    for event, profile in zip(batch.events, resolution.profiles, strict=True):
+    for event, profile in zip(judged, resolution.profiles, strict=True):
         mine.setdefault(profile, []).append(event)
     # Who took a known shopper in is not new to the store: their runs must be loaded (P3).
     new = set(resolution.created) - merged
@@ -213,20 +213,13 @@ def _work(
             continue
         worked.append(shopper)
         history += [(id, event, batch.accepted_by[event.id]) for event in events]
+    keep_proof(connection, worked, mine, now)
     saved = save.save(connection, worked, now, resolution.created, writer)
+    asked = ask(shell, connection, worked, now, writer)
     events_store.insert(connection, history, now)
-    _report(connection, batch.events, now)
-    return saved
-
-
-def _report(connection: Connection, events: list[Event], now: datetime) -> None:
-    """Carry out what providers report of earlier messages."""
-    settled = [report for event in events if (report := settles(event))]
-    if settled:
-        outcomes_store.settle_unknown(connection, settled, now)
-    dead = [address for event in events if (address := suppresses(event))]
-    if dead:
-        outcomes_store.suppress(connection, dead, now)
+    hold(connection, batch.events, now)
+    reports.carry_out(connection, judged, resolution.profiles, now)
+    return saved._replace(emitted=saved.emitted + asked)
 
 
 def _identify(connection: Connection, events: list[Event]) -> tuple[Resolution, dict[int, Profile]]:

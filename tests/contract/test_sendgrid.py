@@ -318,7 +318,7 @@ def test_times_are_never_later_than_now_and_bad_ones_are_now() -> None:
         assert one(event="open", timestamp=bad)[0].time == NOW
 
 
-def test_what_is_about_nobody_is_left_out_and_the_rest_kept() -> None:
+def test_what_is_about_nobody_names_nobody_and_the_rest_is_kept() -> None:
     entries = [
         {"event": "account_status_change", "timestamp": 1},
         7,
@@ -326,9 +326,15 @@ def test_what_is_about_nobody_is_left_out_and_the_rest_kept() -> None:
         {"event": "unheard of", "email": "a@example.com"},
         {"event": "delivered", "email": "a@example.com"},
     ]
-    (event,) = parse(json.dumps(entries).encode(), "", NOW)
-    assert event.name == "Email Delivered"
-    assert event.id == parse(json.dumps(entries).encode(), "", NOW)[0].id
+    found = parse(json.dumps(entries).encode(), "", NOW)
+    assert [(event.name, event.identifiers) for event in found] == [
+        ("Email Reported", ()),
+        ("Email Reported", ()),
+        ("Email Reported", ("email:a@example.com",)),
+        ("Email Delivered", ("email:a@example.com",)),
+    ]
+    assert found[2].properties["kind"] == "unheard of"
+    assert [e.id for e in found] == [e.id for e in parse(json.dumps(entries).encode(), "", NOW)]
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"\xff", b"[", b'"x"'])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -39,8 +41,10 @@ class Desk(NamedTuple):
         with self.database.connection() as connection:
             return connection.execute("select id, name, sender from inbox order by seq").fetchall()
 
-    def sendgrid(self, body: bytes, *, signed: bytes | None = None) -> int:
-        stamp = "1764000000"
+    def sendgrid(
+        self, body: bytes, *, signed: bytes | None = None, age: int = 0, **headers: str
+    ) -> int:
+        stamp = str(int(time.time()) - age)
         signature = KEY.sign(
             stamp.encode() + (body if signed is None else signed), ec.ECDSA(hashes.SHA256())
         )
@@ -51,8 +55,13 @@ class Desk(NamedTuple):
             headers={
                 "X-Twilio-Email-Event-Webhook-Signature": base64.b64encode(signature).decode(),
                 "X-Twilio-Email-Event-Webhook-Timestamp": stamp,
+                **{name.replace("_", "-"): value for name, value in headers.items()},
             },
         ).status_code
+
+    def aside(self) -> list[tuple[str, str, str]]:
+        with self.database.connection() as connection:
+            return connection.execute("select source, reason, body from rejected").fetchall()
 
     def twilio(self, query: str = "", **form: str) -> int:
         url = f"{PUBLIC}/callbacks/twilio{query}"
@@ -157,3 +166,41 @@ def test_the_rest_is_turned_away(desk: Desk) -> None:
     assert desk.client.get("/callbacks/sendgrid").status_code == 405
     huge = desk.client.post("/callbacks/sendgrid", data=b"x" * (4 * 1024 * 1024 + 1))
     assert huge.status_code == 413
+
+
+@pytest.mark.parametrize("header", [{}, {"Content_Encoding": "gzip"}])
+def test_a_packed_post_may_be_signed_packed_or_not(desk: Desk, header: dict[str, str]) -> None:
+    packed = gzip.compress(post({"event": "delivered", "sg_event_id": "1"}))
+    assert desk.sendgrid(packed, **header) == 204
+    plain = post({"event": "delivered", "sg_event_id": "2"})
+    assert desk.sendgrid(gzip.compress(plain), signed=plain, **header) == 204
+    assert [id for id, *_ in desk.inbox()] == ["sendgrid:1", "sendgrid:2"]
+
+
+def test_a_bomb_is_not_unpacked(desk: Desk) -> None:
+    bomb = gzip.compress(b" " * (64 * 1024 * 1024))
+    assert desk.sendgrid(bomb) == 413
+    assert desk.sendgrid(b"\x1f\x8bnot gzip") == 400
+
+
+def test_a_copy_of_an_old_post_is_refused(desk: Desk) -> None:
+    body = post({"event": "delivered", "sg_event_id": "1"})
+    assert desk.sendgrid(body, age=26 * 3600) == 401
+    assert desk.sendgrid(body, age=-3600) == 401
+    assert desk.inbox() == []
+    assert desk.sendgrid(body, age=24 * 3600) == 204
+
+
+def test_a_kind_that_nobody_knows_is_kept_with_the_shopper(desk: Desk) -> None:
+    assert desk.sendgrid(post({"event": "teleported", "sg_event_id": "1"})) == 204
+    assert desk.inbox() == [("sendgrid:1", "Email Reported", "email:a@example.com")]
+    assert desk.aside() == []
+
+
+def test_a_notice_to_the_account_is_kept_aside(desk: Desk) -> None:
+    notice = {"event": "account_status_change", "type": "compliance_suspend", "timestamp": 1}
+    assert desk.sendgrid(json.dumps([notice]).encode()) == 204
+    ((source, reason, body),) = desk.aside()
+    assert (source, reason) == ("callback:sendgrid", "about no shopper: Email Reported")
+    assert json.loads(body) == notice
+    assert desk.inbox() == []
