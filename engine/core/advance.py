@@ -17,10 +17,10 @@ from engine.core.conditions import ConditionError, holds
 from engine.core.decision import AudienceChange, Jumped, Outcome
 from engine.core.effects import call, computed, emit, give_offer, say
 from engine.core.facts_view import Facts
-from engine.core.gate import shopper_zone
 from engine.core.ids import percentile
 from engine.core.moments import MORNING, next_local, read_date, shifted
 from engine.core.shopper import Shopper
+from engine.core.zones import shopper_zone
 from engine.model.enrollment import Enrollment
 from engine.model.journey import (
     Arm,

@@ -12,9 +12,9 @@ from engine.core.book import JourneyBook
 from engine.core.conditions import ConditionError
 from engine.core.emitted import OURS
 from engine.core.facts_view import Facts
-from engine.core.gate import shopper_zone, zone_named
 from engine.core.moments import read_date, shifted
 from engine.core.shopper import Shopper
+from engine.core.zones import shopper_zone, zone_named
 from engine.model.event import Event
 from engine.model.journey import CALENDAR_REACHED, Calendar, Journey
 

@@ -12,10 +12,11 @@ from engine.core.conditions import ConditionError
 from engine.core.decision import Outcome
 from engine.core.emitted import LONGEST_CHAIN, Emitted, place_in_chain
 from engine.core.facts_view import Facts
-from engine.core.gate import WEBHOOKS, shopper_zone
+from engine.core.gate import WEBHOOKS
 from engine.core.ids import derive
 from engine.core.moments import next_local
 from engine.core.shopper import Shopper
+from engine.core.zones import shopper_zone
 from engine.model.enrollment import Enrollment
 from engine.model.journey import (
     Condition,

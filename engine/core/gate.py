@@ -6,22 +6,20 @@ out. Nothing else in Winback decides about permission.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-import phonenumbers
-from phonenumbers import timezone as phone_zones
-
-from engine.core.consent import refusal
+from engine.core.consent import allowed, answer_of, refusal
 from engine.core.durations import show_duration
+from engine.core.law import closed, limits, rules_for
 from engine.core.moments import next_local
-from engine.core.timing import quiet_until
-from engine.model.message import Message
-from engine.model.policy import Policy, Topic
+from engine.core.refusals import NEXT_WINDOW, OVERDUE, block_code, cap_code
+from engine.core.zones import shopper_zone, whereabouts
+from engine.model.message import Message, Sent
+from engine.model.policy import Policy, Rule, Topic
 from engine.model.profile import Consent
 
 #: A topic that config/winback.yaml does not name is treated as the strictest kind.
@@ -34,13 +32,15 @@ _WEBHOOKS = Topic(WEBHOOKS, consent="none")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``send``; ``wait`` until a time (UTC); or ``skip`` for good, with the reason counted.
+    """``send``; ``wait`` until a time (UTC); or ``skip`` for good. ``reason`` is for whoever asks
+    about this message, ``code`` what it is counted under (``engine.core.refusals``).
     ``expires``: where a wait moves the end of the message's time too, that new end."""
 
     action: Literal["send", "wait", "skip"]
     reason: str = ""
     until: datetime | None = None
     expires: datetime | None = None
+    code: str = ""
 
 
 SEND = Verdict("send")
@@ -50,9 +50,9 @@ def judge(
     message: Message,
     policy: Policy,
     traits: Mapping[str, Any],
-    consents: Iterable[Consent],
+    consents: Collection[Consent],
     suppressed: str,
-    sent: Sequence[tuple[str, datetime]],
+    sent: Sequence[Sent],
     now: datetime,
     *,
     bare: bool = False,
@@ -60,69 +60,96 @@ def judge(
     """Judge ``message`` at ``now``.
 
     ``suppressed``  why the address is blocked on this channel, "" when it is not.
-    ``sent``        (channel, time) of what went to this profile within the longest cap.
-    ``bare``        leave out consent, caps and quiet hours (``simulate --bare``).
+    ``sent``        what went to this profile within the longest cap.
+    ``bare``        leave out consent, caps, quiet hours and law (``simulate --bare``).
     """
     if message.expires_at is not None and now > message.expires_at:
         if message.grace is None:
-            return Verdict("skip", "overdue")
+            return Verdict("skip", "overdue", code=OVERDUE)
         zone = zone_of(traits, policy)
         at = message.due_at.astimezone(zone).time()
-        return _wait(message, "overdue: next window", next_local(at, zone, now), "")
+        then = next_local(at, zone, now)
+        return _wait(message, NEXT_WINDOW, "overdue: next window", then, "")
     if suppressed:
-        return Verdict("skip", f"suppressed: {suppressed}")
+        return Verdict("skip", f"suppressed: {suppressed}", code=block_code(suppressed))
     if bare:
         return SEND
-    topic = topic_of(policy, message.topic)
-    if no := refusal(topic, message.topic, message.channel, consents, now):
-        return Verdict("skip", no)
-    if topic.consent == "none":
-        return SEND
-    capped, free_at = _capped(message, policy, sent, now)
-    if capped:
-        if message.when_capped == "wait" and free_at is not None:
-            return _wait(message, capped, free_at, "the cap outlasts the message")
-        return Verdict("skip", capped)
-    quiet = policy.quiet_hours.get(message.channel)
-    if quiet is not None:
-        until = quiet_until(now, quiet, zone_of(traits, policy))
-        if until is not None:
-            if message.when_quiet == "skip":
-                return Verdict("skip", "quiet hours")
-            return _wait(message, "quiet hours", until, "quiet hours outlast the message")
+    channel, topic = message.channel, topic_of(policy, message.topic)
+    if no := refusal(topic, message.topic, channel, consents, now):
+        return Verdict("skip", no, code=_consent_code(topic, message.topic, channel, consents))
+    promotion = topic.consent != "none"
+    rules: tuple[Rule, ...] = ()
+    if policy.rules:
+        rules = rules_for(policy.rules, channel, traits, policy.shop.country)
+    if promotion:
+        if rules and (missing := _unregistered(policy, message, rules)) is not None:
+            return missing
+        if policy.caps and (held := _capped(message, policy, sent, now)) is not None:
+            return held
+    hours = limits(policy.quiet_hours.get(channel), promotion, rules)
+    if hours:
+        shut = closed(hours, whereabouts(traits, policy.shop.timezone).zones, now)
+        if shut is not None:
+            if message.when_quiet == "skip" or shut.until is None:
+                return Verdict("skip", shut.words, code=shut.code)
+            too_long = f"{shut.words} outlast the message"
+            return _wait(message, shut.code, shut.words, shut.until, too_long)
     return SEND
 
 
-def _wait(message: Message, why: str, until: datetime, too_long: str) -> Verdict:
+def _wait(message: Message, code: str, why: str, until: datetime, too_long: str) -> Verdict:
     """Wait until then, if the message is still good then. One with a ``grace`` always is: a wait
     is no delay, and it may be as late after it as before."""
     if message.grace is not None:
-        return Verdict("wait", why, until, until + message.grace)
+        return Verdict("wait", why, until, until + message.grace, code)
     if message.expires_at is not None and until > message.expires_at:
-        return Verdict("skip", too_long)
-    return Verdict("wait", why, until)
+        return Verdict("skip", too_long, code=code)
+    return Verdict("wait", why, until, code=code)
+
+
+def _consent_code(topic: Topic, name: str, channel: str, consents: Collection[Consent]) -> str:
+    if allowed(topic, name, channel, consents):
+        return "consent.paused"
+    codes = {"no": "withdrawn", "pending": "unconfirmed", "stopped": "stopped"}
+    return f"consent.{codes.get(answer_of(topic, name, channel, consents), 'missing')}"
+
+
+def _unregistered(policy: Policy, message: Message, rules: Sequence[Rule]) -> Verdict | None:
+    """The operators of India drop what is not registered with them, and bill it."""
+    rule = next((rule for rule in rules if rule.needs_dlt), None)
+    if rule is None or (policy.dlt is not None and message.template in policy.dlt.templates):
+        return None
+    why = f"{rule.title}: the template '{message.template}' has no DLT id"
+    return Verdict("skip", why, code=f"law.{rule.country.lower()}.dlt")
 
 
 def _capped(
-    message: Message, policy: Policy, sent: Sequence[tuple[str, datetime]], now: datetime
-) -> tuple[str, datetime | None]:
-    """Which cap holds the message back, "" if none does, and when all caps let it go (None:
-    never)."""
-    why = ""
-    free_at = now
+    message: Message, policy: Policy, sent: Sequence[Sent], now: datetime
+) -> Verdict | None:
+    """How the caps hold the message back; None if none does. It waits until all let it go."""
+    code = why = ""
+    free_at: datetime | None = now
     for cap in policy.caps:
-        if cap.channel not in ("*", message.channel):
+        if not cap.covers(message.channel, message.topic):
             continue
         since = now - cap.within
-        used = [at for channel, at in sent if at > since and cap.channel in ("*", channel)]
+        used = [at for channel, topic, at in sent if at > since and cap.covers(channel, topic)]
         if len(used) < cap.messages:
             continue
-        why = why or f"frequency cap: {cap.messages} in {show_duration(cap.within)}"
+        if not why:
+            about = "" if cap.topic == "*" else f" about {cap.topic}"
+            why = f"frequency cap: {cap.messages}{about} in {show_duration(cap.within)}"
+            code = cap_code(cap)
         if not cap.messages:
-            return why, None
-        # A slot is free once so many have left the window that fewer than allowed are in it.
-        free_at = max(free_at, sorted(used)[len(used) - cap.messages] + cap.within)
-    return why, free_at
+            free_at = None
+        elif free_at is not None:
+            # A slot is free once so many have left the window that fewer than allowed are in it.
+            free_at = max(free_at, sorted(used)[len(used) - cap.messages] + cap.within)
+    if not why:
+        return None
+    if message.when_capped == "wait" and free_at is not None:
+        return _wait(message, code, why, free_at, "the cap outlasts the message")
+    return Verdict("skip", why, code=code)
 
 
 def topic_of(policy: Policy, name: str) -> Topic:
@@ -138,38 +165,3 @@ def uncapped(policy: Policy) -> list[str]:
 def zone_of(traits: Mapping[str, Any], policy: Policy) -> ZoneInfo:
     """The shopper's time zone: as given, else by the phone's country, else the shop's."""
     return shopper_zone(traits, policy.shop.timezone)
-
-
-def shopper_zone(traits: Mapping[str, Any], otherwise: str) -> ZoneInfo:
-    """The shopper's time zone: as given, else by the phone's country, else that named
-    ``otherwise`` (IANA)."""
-    given = traits.get("timezone")
-    if isinstance(given, str) and (zone := _zone(given)) is not None:
-        return zone
-    phone = traits.get("phone")
-    if isinstance(phone, str) and (zone := _zone_of_phone(phone)) is not None:
-        return zone
-    return zone_named(otherwise)
-
-
-def zone_named(name: str) -> ZoneInfo:
-    """The zone called ``name``; UTC where there is none."""
-    return _zone(name) or ZoneInfo("UTC")
-
-
-@lru_cache(maxsize=1024)
-def _zone(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown, or a name that is a path
-        return None
-
-
-@lru_cache(maxsize=4096)
-def _zone_of_phone(phone: str) -> ZoneInfo | None:
-    """The zone of an E.164 number whose country lies in a single one."""
-    try:
-        zones = phone_zones.time_zones_for_number(phonenumbers.parse(phone))
-    except phonenumbers.NumberParseException:
-        return None
-    return _zone(zones[0]) if len(zones) == 1 else None

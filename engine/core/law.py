@@ -13,22 +13,21 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from engine.core.holidays import holiday_name
+from engine.core.refusals import NO_TIME, QUIET, law_code
 from engine.core.timing import NEVER, next_open, outside
 from engine.core.zones import country_of, country_of_phone
-from engine.model.policy import Hours, Policy, Rule
-
-QUIET = "quiet.shop"
-NO_TIME = "quiet.never"
+from engine.model.policy import Hours, QuietHours, Rule
 
 #: Channels whose law is that of the country that the number belongs to.
 _BY_NUMBER = frozenset({"sms", "whatsapp", "call"})
 
 
 class Limit(NamedTuple):
-    """Hours in which something allows a message; ``code`` and ``words`` are for what comes
-    outside them."""
+    """Hours in which something allows a message; ``code`` (``on_holidays`` another) and ``words``
+    are for what comes outside them."""
 
     code: str
+    on_holidays: str
     words: str
     hours: Hours
 
@@ -40,11 +39,6 @@ class Closed(NamedTuple):
     code: str
     words: str
     until: datetime | None
-
-
-def code_of(rule: Rule) -> str:
-    """``quiet.law.in``, ``quiet.law.us.florida``."""
-    return ".".join(part for part in ("quiet.law", rule.country.lower(), rule.name) if part)
 
 
 def rules_for(
@@ -74,23 +68,18 @@ def _index(rules: tuple[Rule, ...]) -> dict[str, dict[str, tuple[Rule, ...]]]:
     return found
 
 
-def limits(
-    policy: Policy, channel: str, promotion: bool, rules: Sequence[Rule]
-) -> tuple[Limit, ...]:
-    """What limits the hours of a message. Quiet hours are for promotions only."""
+@lru_cache(maxsize=4096)
+def limits(quiet: QuietHours | None, promotion: bool, rules: tuple[Rule, ...]) -> tuple[Limit, ...]:
+    """What limits the hours of a message: ``quiet`` hours of the shop's (for promotions only)
+    and the ``rules`` that it is under."""
     found = []
-    quiet = policy.quiet_hours.get(channel)
     if quiet is not None and promotion:
-        found.append(Limit(QUIET, "quiet hours", outside(quiet)))
+        found.append(Limit(QUIET, QUIET, "quiet hours", outside(quiet)))
     for rule in rules:
         if promotion or not rule.promotions:
-            found.append(_limit(rule))
+            code, on_holidays = law_code(rule), law_code(rule, holiday=True)
+            found.append(Limit(code, on_holidays, f"quiet hours of {rule.title}", rule.hours))
     return tuple(found)
-
-
-@lru_cache(maxsize=1024)
-def _limit(rule: Rule) -> Limit:
-    return Limit(code_of(rule), f"quiet hours of {rule.title}", rule.hours)
 
 
 def closed(limits: Sequence[Limit], zones: Sequence[ZoneInfo], now: datetime) -> Closed | None:
@@ -120,7 +109,7 @@ def _why(limit: Limit, zone: ZoneInfo, now: datetime) -> tuple[str, str]:
         day = now.astimezone(zone).date()
         name = holiday_name(hours.country, day)
         if name and hours.holidays != hours.days[day.weekday()]:
-            return f"{limit.code}.holiday", f"{limit.words}: {name}"
+            return limit.on_holidays, f"{limit.words} ({name})"
     return limit.code, limit.words
 
 

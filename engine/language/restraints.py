@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import time
 
 from engine.language.context import CHANNELS
@@ -16,9 +17,9 @@ from engine.language.fields import (
 )
 from engine.language.report import Report
 from engine.language.tree import Scalar, Tree, short
-from engine.model.policy import Cap, QuietHours
+from engine.model.policy import Cap, QuietHours, Topic
 
-CAP = ("messages", "within", "channel")
+CAP = ("messages", "within", "channel", "topic")
 _HOURS = re.compile(r"([0-9]{1,2}):([0-9]{2}) ?[-–] ?([0-9]{1,2}):([0-9]{2})")
 
 
@@ -47,7 +48,8 @@ def read_quiet_hours(report: Report, node: Tree | None) -> dict[str, QuietHours]
     return hours
 
 
-def read_caps(report: Report, node: Tree | None) -> tuple[Cap, ...]:
+def read_caps(report: Report, node: Tree | None, topics: Mapping[str, Topic]) -> tuple[Cap, ...]:
+    """The caps. ``topics`` are those that there are; what needs no consent has no cap."""
     caps: list[Cap] = []
     for item in read_list(report, node, "'caps'") if node is not None else ():
         fields = Fields(report, item, "a cap", CAP, ("messages", "within"))
@@ -57,7 +59,8 @@ def read_caps(report: Report, node: Tree | None) -> tuple[Cap, ...]:
         key = fields.get("channel")
         if isinstance(key, Scalar):
             channel = read_channel(report, key, "*")
-        if count is None or window is None or channel is None:
+        topic = _topic(report, fields.get("topic"), topics)
+        if count is None or window is None or channel is None or topic is None:
             continue
         if not re.fullmatch(r"[0-9]{1,6}", count):
             place = fields.get("messages")
@@ -66,5 +69,17 @@ def read_caps(report: Report, node: Tree | None) -> tuple[Cap, ...]:
                 "J011", place.place, f"'messages' cannot be '{short(count)}'", "write a number"
             )
         else:
-            caps.append(Cap(int(count), window, channel))
+            caps.append(Cap(int(count), window, channel, topic))
     return tuple(caps)
+
+
+def _topic(report: Report, node: Tree | None, topics: Mapping[str, Topic]) -> str | None:
+    """The topic that a cap is for, "*" for all; None where it is none, or has no caps."""
+    if node is None:
+        return "*"
+    topic = read_choice(report, node, "'topic'", (*topics, "*"), "J016")
+    if topic is not None and topic in topics and topics[topic].consent == "none":
+        message = f"the topic '{topic}' needs no consent, so no cap holds for it"
+        report.add("J011", node.place, message, "delete the cap")
+        return None
+    return topic

@@ -100,7 +100,7 @@ def _within(member: _Member, cap: Cap, start: timedelta) -> int:
     def weigh(step: AnyStep) -> int:
         passed = member.times.get(step.path)
         counted = passed is not None and start <= passed < start + cap.within
-        return int(counted and isinstance(step, Send) and cap.channel in ("*", step.channel))
+        return int(counted and isinstance(step, Send) and cap.covers(step.channel, step.topic))
 
     return heaviest(member.journey, weigh)
 
@@ -109,7 +109,7 @@ def _loses(member: _Member, cap: Cap) -> bool:
     """Whether a message is given up that finds no room, and does not wait for it."""
     sends = (member.journey.steps[path] for path in member.times)
     return any(
-        step.when_capped == "skip" and cap.channel in ("*", step.channel)
+        step.when_capped == "skip" and cap.covers(step.channel, step.topic)
         for step in sends
         if isinstance(step, Send)
     )
@@ -121,6 +121,7 @@ def _warn(members: list[_Member], total: int, cap: Cap) -> None:
     if len(others) > 3:
         named += f" and {len(others) - 3} more"
     what = "messages" if cap.channel == "*" else f"messages by {cap.channel}"
+    what += "" if cap.topic == "*" else f" about {cap.topic}"
     message = (
         f"together with {named} this journey can send {total} {what} in "
         f"{show_duration(cap.within)}, and the cap allows {cap.messages}"

@@ -17,10 +17,11 @@ from zoneinfo import ZoneInfo
 from engine.core.decision import Outcome
 from engine.core.durations import DurationError, parse_duration
 from engine.core.facts import product_ids
-from engine.core.gate import Verdict, zone_named
+from engine.core.gate import Verdict
 from engine.core.history import bought_product
 from engine.core.profiles import ORDER, money
 from engine.core.shopper import Shopper
+from engine.core.zones import zone_named
 from engine.model.event import Event
 from engine.model.journey import Journey
 from engine.model.message import Message

@@ -7,12 +7,14 @@ was not yet known to be the same shopper's, or an address that came later, break
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from engine.core.consent import allowed, consents_of, stricter
-from engine.core.gate import topic_of, uncapped, zone_of
-from engine.core.timing import quiet_until
+from engine.core.gate import topic_of, uncapped
+from engine.core.law import closed, limits, rules_for
+from engine.core.refusals import meaning
+from engine.core.zones import whereabouts
 from engine.model.event import Event
 from engine.model.policy import Policy
 from engine.model.profile import Consent
@@ -53,18 +55,19 @@ def check_permission(
     progress("messages and frequency caps")
     beyond: set[str] = set()
     for cap in policy.caps:
-        suspects = store.over_cap(connection, cap.channel, cap.messages, cap.within, none, since)
+        suspects = store.over_cap(connection, cap, none, since)
         beyond |= {s.message for s in suspects if _known(connection, s) > cap.messages}
     notes.add("P5", "messages sent beyond a frequency cap", [f"message {id}" for id in beyond])
 
     progress("messages and quiet hours")
-    wrong = []
-    for found in _in_quiet_hours(connection, policy, none, since):
+    untimely: dict[str, list[str]] = {}
+    for found, code in _closed(connection, policy, since):
         if _as_known(connection, found):
-            wrong.append(f"message {found.message}")
+            untimely.setdefault(code, []).append(f"message {found.message}")
         else:
             notes.unjudged += 1
-    notes.add("P5", "messages sent in quiet hours", wrong)
+    for code, messages in sorted(untimely.items()):
+        notes.add("P5", f"messages sent in {meaning(code)}", messages)
 
 
 def _permitted(connection: Connection, policy: Policy, found: Handed) -> bool:
@@ -97,15 +100,22 @@ def _known(connection: Connection, found: OverCap) -> int:
     return sum(ties.together(found.trigger_id, other) for other in found.others)
 
 
-def _in_quiet_hours(
-    connection: Connection, policy: Policy, none: list[str], since: datetime | None
-) -> list[Handed]:
-    inside = []
-    for found in store.on_channels(connection, list(policy.quiet_hours), none, since):
-        quiet = policy.quiet_hours[found.channel]
-        if quiet_until(found.claimed_at, quiet, zone_of(found.traits, policy)) is not None:
-            inside.append(found)
-    return inside
+def _closed(
+    connection: Connection, policy: Policy, since: datetime | None
+) -> Iterator[tuple[Handed, str]]:
+    """The messages that went when their shopper's hours, or a country's, did not let them, each
+    with the code of what was against it."""
+    shop, rules = policy.shop, policy.rules
+    channels = {*policy.quiet_hours, *(channel for rule in rules for channel in rule.channels)}
+    free = uncapped(policy) if all(rule.promotions for rule in rules) else []
+    for found in store.on_channels(connection, sorted(channels), free, since):
+        promotion = topic_of(policy, found.topic).consent != "none"
+        under = rules_for(rules, found.channel, found.traits, shop.country)
+        hours = limits(policy.quiet_hours.get(found.channel), promotion, under)
+        zones = whereabouts(found.traits, shop.timezone).zones
+        shut = closed(hours, zones, found.claimed_at) if hours else None
+        if shut is not None:
+            yield found, shut.code
 
 
 def _as_known(connection: Connection, found: Handed) -> bool:

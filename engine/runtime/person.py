@@ -7,7 +7,7 @@ from datetime import datetime
 
 from engine.core.book import JourneyBook
 from engine.core.shopper import Shopper
-from engine.model.message import Message
+from engine.model.message import Message, Sent
 from engine.model.profile import Consent
 
 
@@ -18,7 +18,7 @@ class Person:
     shopper: Shopper
     consents: dict[tuple[str, str], Consent] = field(default_factory=dict)
     waiting: list[Message] = field(default_factory=list)
-    sent: list[tuple[str, datetime]] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
     #: the identifiers that lead here
     names: list[str] = field(default_factory=list)
     #: so many runs are remembered before old ones are forgotten

@@ -23,10 +23,11 @@ from engine.core.identity import resolve
 from engine.core.ids import profile_id
 from engine.core.profiles import ORDER, absorb, merged_profiles
 from engine.core.react import after_merge, on_event, on_timers
+from engine.core.refusals import MEANINGS, NO_ADDRESS
 from engine.core.shopper import Run, Shopper
 from engine.model.event import Event
 from engine.model.journey import Journey
-from engine.model.message import Message
+from engine.model.message import Message, Sent
 from engine.model.policy import Policy
 from engine.model.profile import Profile
 from engine.runtime.observer import Observer, Reused, Tally, Untraced, undisturbed
@@ -35,7 +36,7 @@ from engine.runtime.person import Person, doubled
 __all__ = ["Observer", "Simulation", "Tally", "undisturbed"]
 
 _TICK = timedelta(microseconds=1)
-_NO_ADDRESS = Verdict("skip", "no address")
+_UNREACHABLE = Verdict("skip", MEANINGS[NO_ADDRESS], code=NO_ADDRESS)
 #: Whom events name that no shopper caused: they are fed to whom they are about.
 _NOBODY = ("winback:",)
 
@@ -334,14 +335,14 @@ class Simulation:
             elif verdict.action == "send" and message.channel != "webhook":
                 self.tallies[message.journey].messages += 1
                 if self.policy.caps and message.topic not in self._uncapped:
-                    person.sent.append((message.channel, message.due_at))
+                    person.sent.append(Sent(message.channel, message.topic, message.due_at))
         person.release()
 
     def _judge(self, person: Person, message: Message) -> Verdict:
         traits = person.shopper.profile.traits
         kind = "email" if message.channel == "email" else "phone"
         if not self.bare and message.channel != "webhook" and not traits.get(kind):
-            return _NO_ADDRESS
+            return _UNREACHABLE
         consents = person.consents.values()
         at = message.due_at
         return judge(message, self.policy, traits, consents, "", person.sent, at, bare=self.bare)

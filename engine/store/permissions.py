@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, LiteralString, NamedTuple
 
+from engine.model.policy import Cap
 from engine.store.audit import FETCH
 from engine.store.database import Connection
 
@@ -72,7 +73,7 @@ def suppressed(connection: Connection, since: datetime | None) -> Iterator[Hande
 def on_channels(
     connection: Connection, channels: Sequence[str], none: Sequence[str], since: datetime | None
 ) -> Iterator[Handed]:
-    """All messages on ``channels`` whose topic is not one of ``none``."""
+    """All messages on ``channels``; those whose topic is one of ``none`` left out."""
     query = f"""{_HANDED} {_WHERE}
        and m.channel = any(%(channels)s) and m.topic <> all(%(none)s)"""
     yield from _handed(connection, query, channels=channels, none=none, since=since)
@@ -91,13 +92,11 @@ class OverCap(NamedTuple):
 
 def over_cap(
     connection: Connection,
-    channel: str,
-    most: int,
-    within: timedelta,
+    cap: Cap,
     none: Sequence[str],
     since: datetime | None,
 ) -> Iterator[OverCap]:
-    """Messages beyond ``most`` within ``within`` on ``channel`` ("*": all)."""
+    """Messages beyond ``cap``."""
     query: LiteralString = """
         select m.id::text, m.profile_id, m.event_id, m.snapshot, m.others from (
             select m.id, m.profile_id, m.event_id, m.gate_snapshot::text as snapshot, m.claimed_at,
@@ -106,14 +105,16 @@ def over_cap(
                        range between %(within)s preceding and current row) as others
               from message m
              where m.claimed_at is not null and m.status in ('claimed', 'sent', 'unknown')
-               and m.topic <> all(%(none)s) and (%(channel)s = '*' or m.channel = %(channel)s)) m
+               and m.topic <> all(%(none)s) and (%(channel)s = '*' or m.channel = %(channel)s)
+               and (%(topic)s = '*' or m.topic = %(topic)s)) m
          where cardinality(m.others) > %(most)s
            and (%(since)s::timestamptz is null or m.claimed_at >= %(since)s)"""
     parameters = {
-        "channel": channel,
-        "most": most,
+        "channel": cap.channel,
+        "topic": cap.topic,
+        "most": cap.messages,
         # What went exactly one window ago has left it.
-        "within": within - timedelta(microseconds=1),
+        "within": cap.within - timedelta(microseconds=1),
         "none": list(none),
         "since": since,
     }
@@ -151,16 +152,20 @@ def said(connection: Connection, profile: int, snapshot: str) -> list[Said]:
     return [Said(*row) for row in rows]
 
 
+#: Traits by which a shopper is reached, and which tell by whose clocks and laws.
+_TEACHING = ("email", "phone", "timezone", "address", "location", "country", "country_code")
+
+
 def taught(connection: Connection, profile: int) -> list[str]:
-    """Events that may have told us the shopper's address or time zone."""
+    """Events that may have told us the shopper's address, country or time zone."""
     rows = connection.execute(
         """
         select id from event
-         where profile_id = %s
-           and (context ? 'timezone' or context -> 'traits' ?| array['timezone', 'phone', 'email']
-                or properties ?| array['timezone', 'phone', 'email'])
+         where profile_id = %(profile)s
+           and (context ?| array['timezone', 'location'] or context -> 'traits' ?| %(traits)s
+                or properties ?| %(traits)s)
         """,
-        [profile],
+        {"profile": profile, "traits": list(_TEACHING)},
     )
     return [str(row[0]) for row in rows]
 
