@@ -82,7 +82,7 @@ class Sink:
 
 
 def main() -> None:
-    sink = SmtpSink(latency=float(sys.argv[1]))
+    sink = SmtpSink(latency=float(sys.argv[1]), ledger=None)
     sink.received = _Arrivals()
     with sink:
         print(sink.port, flush=True)

@@ -27,7 +27,7 @@ HTTP_FAULTS = frozenset(
 #: ``421``  the server closes                           not taken
 #: ``451`` ``452``  put off at the end of the mail      not taken
 #: ``550`` ``554``  no such user; refused for good      not taken
-#: ``drop``   disconnected within the mail              not taken
+#: ``drop``   disconnected when the mail is to begin    not taken
 #: ``cut`` ``hang`` ``slow``  after the end of the mail TAKEN
 SMTP_FAULTS = frozenset({"450", "421", "451", "452", "550", "554", "drop", "cut", "hang", "slow"})
 #: After these nobody but the provider knows whether the message was taken.
@@ -62,6 +62,12 @@ class Plan:
         return Plan(
             {name: share for name, share in self.shares.items() if name in known}, self.seed
         )
+
+    def must_be_among(self, known: Iterable[str]) -> None:
+        """Raises ``ValueError`` for a fault that ``known`` does not name."""
+        unknown = sorted(set(self.shares) - set(known))
+        if unknown:
+            raise ValueError(f"This provider has no fault {', '.join(unknown)}.")
 
     def draw(self, key: str) -> str:
         """What befalls the next try of ``key``: the name of a fault, "" when all goes well."""

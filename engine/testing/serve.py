@@ -27,11 +27,16 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     simulator: SendGridSimulator | TwilioSimulator | SmtpSink
     if given.provider == "smtp":
-        simulator = SmtpSink(port=given.port, latency=given.latency, keep=0)
+        simulator = SmtpSink(port=given.port, latency=given.latency, keep=0, ledger=None)
     else:
         kind = SendGridSimulator if given.provider == "sendgrid" else TwilioSimulator
         simulator = kind(
-            port=given.port, latency=given.latency, tls=given.tls, keep=0, spec=given.spec
+            port=given.port,
+            latency=given.latency,
+            tls=given.tls,
+            keep=0,
+            spec=given.spec,
+            ledger=None,
         )
     with simulator:
         if isinstance(simulator, SmtpSink):

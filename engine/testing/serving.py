@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
+
+from engine.testing.certificate import write_certificate
 
 
 class Serving:
@@ -24,6 +28,15 @@ class Serving:
         self._stack = ExitStack()
         self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.Transport] = set()
+
+    def tls_context(self) -> tuple[Path, ssl.SSLContext]:
+        """A certificate made for the occasion, which is its own authority, and what serves
+        with it. Gone with the server."""
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        certificate, key = write_certificate(folder)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        return certificate, context
 
     def serve(
         self, connection: Callable[[], asyncio.Protocol], context: ssl.SSLContext | None = None

@@ -7,8 +7,6 @@ any latency while the thing under test has the rest of the machine.
 from __future__ import annotations
 
 import asyncio
-import ssl
-import tempfile
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from engine.clock import Clock, SystemClock
-from engine.testing.certificate import write_certificate
 from engine.testing.ledger import Ledger, Taken
 from engine.testing.plan import HTTP_FAULTS, Plan
 from engine.testing.poster import Poster
@@ -123,11 +120,10 @@ class Simulator(Serving):
     provider = "simulator"
 
     def __post_init__(self) -> None:
+        if self.plan is not None:
+            self.plan.must_be_among(HTTP_FAULTS)
         super().__post_init__()
         self.received: deque[Request] = deque(maxlen=self.keep)
-        unknown = self.plan and set(self.plan.shares) - HTTP_FAULTS
-        if unknown:
-            raise ValueError(f"This provider has no fault {', '.join(sorted(unknown))}.")
         self.poster = Poster(self._loop, self.callbacks.timeout if self.callbacks else 15.0)
         self._second, self._in_second = 0, 0
 
@@ -162,10 +158,7 @@ class Simulator(Serving):
     def __enter__(self) -> Self:
         context = None
         if self.tls:
-            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-            self.ca_file, key = write_certificate(folder)
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self.ca_file, key)
+            self.ca_file, context = self.tls_context()
         self.serve(lambda: _Connection(self), context)
         return self
 
