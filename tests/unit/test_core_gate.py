@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.core.consent import allowed
 from engine.core.gate import SEND, Verdict, judge, zone_of
-from engine.model.message import Message
+from engine.model.message import Message, Sent
 from engine.model.policy import Cap, Policy, QuietHours, Shop, Topic
 from engine.model.profile import Consent
 
@@ -60,7 +60,7 @@ def verdict(
         traits or {},
         [yes(), yes(channel="sms")] if consents is None else consents,
         suppressed,
-        sent,
+        [Sent(channel, "offers", at) for channel, at in sent],
         now,
         bare=bare,
     )
@@ -99,7 +99,12 @@ class TestConsent:
         assert allowed(TOPICS[topic], topic, "email", consents) is may
         assert allowed(TOPICS[topic], topic, "email", consents[::-1]) is may
         found = verdict(topic=topic, consents=consents)
-        assert found == (SEND if may else Verdict("skip", f"no consent for email {topic}"))
+        if may:
+            assert found == SEND
+            return
+        asked = any(c.channel == "email" and c.topic in ("*", topic) for c in consents)
+        assert found.code == ("consent.withdrawn" if asked else "consent.missing")
+        assert (found.action, found.reason) == ("skip", f"no consent for email {topic}")
 
     def test_an_unnamed_topic_needs_a_yes(self) -> None:
         assert verdict(topic="secret", consents=[]).action == "skip"
@@ -143,11 +148,11 @@ class TestCaps:
     def test_all_channels_count_for_all(self) -> None:
         sent = [("email", NOON), ("sms", NOON)]
         found = verdict(sent=sent, caps=(self.day,))
-        assert found == Verdict("skip", "frequency cap: 2 in 1 day")
+        assert found == Verdict("skip", "frequency cap: 2 in 1 day", code="cap.all")
 
     def test_a_channel_counts_for_itself(self) -> None:
         sent = [("sms", NOON - timedelta(days=2))]
-        assert verdict(channel="sms", sent=sent, caps=(self.sms,)).action == "skip"
+        assert verdict(channel="sms", sent=sent, caps=(self.sms,)).code == "cap.channel"
         assert verdict(channel="email", sent=sent, caps=(self.sms,)) == SEND
         assert verdict(channel="sms", sent=[("email", NOON)], caps=(self.sms,)) == SEND
 
@@ -172,7 +177,7 @@ class TestQuietHours:
 
     def test_wait_until_morning(self) -> None:
         found = verdict(now=self.evening, quiet_hours=self.quiet)
-        assert found == Verdict("wait", "quiet hours", self.morning)
+        assert found == Verdict("wait", "quiet hours", self.morning, code="quiet.shop")
         assert verdict(now=self.morning, quiet_hours=self.quiet) == SEND
 
     def test_by_channel(self) -> None:
@@ -184,7 +189,7 @@ class TestQuietHours:
     def test_what_would_be_overdue_in_the_morning_is_skipped_now(self) -> None:
         early = self.morning - LATER
         found = verdict(now=self.evening, quiet_hours=self.quiet, expires_at=early)
-        assert found == Verdict("skip", "quiet hours outlast the message")
+        assert found == Verdict("skip", "quiet hours outlast the message", code="quiet.shop")
         exact = verdict(now=self.evening, quiet_hours=self.quiet, expires_at=self.morning)
         assert exact.action == "wait"
 
@@ -236,12 +241,12 @@ class TestZone:
 class TestTheRest:
     def test_expiry(self) -> None:
         assert verdict(expires_at=NOON) == SEND
-        assert verdict(expires_at=NOON - LATER) == Verdict("skip", "overdue")
+        assert verdict(expires_at=NOON - LATER) == Verdict("skip", "overdue", code="overdue")
 
     def test_suppression_holds_for_every_topic(self) -> None:
         for topic in TOPICS:
             found = verdict(topic=topic, suppressed="bounced", consents=[yes()])
-            assert found == Verdict("skip", "suppressed: bounced")
+            assert found == Verdict("skip", "suppressed: bounced", code="suppressed.bounce")
 
     def test_bare_leaves_out_permission_but_not_suppression_or_expiry(self) -> None:
         strict: dict[str, Any] = {

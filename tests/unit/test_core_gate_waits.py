@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from engine.core.gate import SEND, Verdict, judge, uncapped
-from engine.model.message import Message
+from engine.core.refusals import QUIET
+from engine.model.message import Message, Sent
 from engine.model.policy import Cap, Policy, QuietHours, Shop, Topic
 
 NOW = datetime(2026, 3, 2, 22, tzinfo=UTC)
@@ -32,7 +33,7 @@ def verdict(
     traits: dict[str, Any] | None = None,
     suppressed: str = "",
 ) -> Verdict:
-    history = [("email", at) for at in sent]
+    history = [Sent("email", "offers", at) for at in sent]
     return judge(one, policy, traits or {}, (), suppressed, history, now)
 
 
@@ -46,7 +47,7 @@ class TestCaps:
         hour = timedelta(hours=1)
         waits = message(when_capped="wait")
         assert verdict(self.policy, waits, NOW - 23 * hour) == Verdict(
-            "wait", "frequency cap: 1 in 1 day", NOW + hour
+            "wait", "frequency cap: 1 in 1 day", NOW + hour, code="cap.all"
         )
         free = NOW + hour
         assert verdict(self.policy, waits, NOW - 23 * hour, now=free) == SEND
@@ -65,7 +66,7 @@ class TestCaps:
     def test_a_wait_that_outlasts_the_message_is_none(self) -> None:
         waits = message(when_capped="wait", expires_at=NOW + timedelta(minutes=30))
         found = verdict(self.policy, waits, NOW - timedelta(hours=23))
-        assert found == Verdict("skip", "the cap outlasts the message")
+        assert found == Verdict("skip", "the cap outlasts the message", code="cap.all")
 
     def test_a_cap_of_nothing_is_never_free(self) -> None:
         closed = Policy(topics=OPEN, caps=(Cap(0, DAY),))
@@ -78,16 +79,22 @@ class TestQuietHours:
 
     def test_wait_or_skip(self) -> None:
         morning = NOW + timedelta(hours=11)
-        assert verdict(self.policy, message()) == Verdict("wait", "quiet hours", morning)
-        assert verdict(self.policy, message(when_quiet="skip")) == Verdict("skip", "quiet hours")
+        assert verdict(self.policy, message()) == Verdict(
+            "wait", "quiet hours", morning, code=QUIET
+        )
+        assert verdict(self.policy, message(when_quiet="skip")) == Verdict(
+            "skip", "quiet hours", code=QUIET
+        )
         short = message(expires_at=NOW + timedelta(hours=2))
-        assert verdict(self.policy, short) == Verdict("skip", "quiet hours outlast the message")
+        assert verdict(self.policy, short) == Verdict(
+            "skip", "quiet hours outlast the message", code=QUIET
+        )
 
     def test_with_a_grace_they_are_no_delay(self) -> None:
         grace = timedelta(hours=2)
         short = message(expires_at=NOW + grace, grace=grace)
         morning = NOW + timedelta(hours=11)
-        expected = Verdict("wait", "quiet hours", morning, morning + grace)
+        expected = Verdict("wait", "quiet hours", morning, morning + grace, QUIET)
         assert verdict(self.policy, short) == expected
 
 
@@ -101,7 +108,9 @@ class TestNextWindow:
         assert verdict(self.policy, late, now=due + self.grace) == SEND
         found = verdict(self.policy, late, now=due + timedelta(hours=5))
         then = due + timedelta(hours=23)
-        assert found == Verdict("wait", "overdue: next window", then, then + self.grace)
+        assert found == Verdict(
+            "wait", "overdue: next window", then, then + self.grace, "overdue.window"
+        )
 
     def test_after_days_away_it_is_the_next_window_from_now(self) -> None:
         late = message(expires_at=NOW + self.grace, grace=self.grace)
@@ -109,7 +118,9 @@ class TestNextWindow:
         assert found.until == NOW + 6 * DAY
 
     def test_without_a_grace_it_is_skipped(self) -> None:
-        assert verdict(self.policy, message(), now=NOW + 2 * DAY) == Verdict("skip", "overdue")
+        assert verdict(self.policy, message(), now=NOW + 2 * DAY) == Verdict(
+            "skip", "overdue", code="overdue"
+        )
 
 
 class TestWebhooks:
