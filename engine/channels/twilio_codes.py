@@ -1,4 +1,4 @@
-"""What Twilio's error codes and shoppers' one-word answers mean, as data.
+"""What Twilio's error codes mean, as data.
 
 Twilio advises against logic on codes, for they change: so one that is not listed here is
 taken as passing (tried again later), never as a reason to block a shopper.
@@ -6,9 +6,6 @@ Source: https://www.twilio.com/docs/api/errors
 """
 
 from __future__ import annotations
-
-import unicodedata
-from typing import Literal
 
 #: The number is dead or its owner said no: block it.
 DEAD = frozenset(
@@ -56,19 +53,3 @@ MISCONFIGURED = frozenset(
         63020,  # Meta's invitation not accepted
     }
 )
-
-#: Twilio's keywords (any case, alone), with what Hindi and Urdu speakers write instead.
-_STOP = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "बंद", "बन्द", "بند"})
-_START = frozenset({"start", "yes", "unstop", "शुरू", "شروع"})
-_HELP = frozenset({"help", "info", "मदद", "مدد"})
-
-
-def meaning(opt_out_type: str, body: str) -> Literal["stop", "start", "help", ""]:
-    """What an incoming message asks for. ``opt_out_type`` is Twilio's own reading of it, given
-    when Advanced Opt-Out is on."""
-    word = unicodedata.normalize("NFC", opt_out_type or body).strip(" \t\r\n.!\"'").casefold()
-    if word in _STOP:
-        return "stop"
-    if word in _START:
-        return "start"
-    return "help" if word in _HELP else ""

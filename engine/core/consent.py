@@ -44,8 +44,8 @@ def consents_of(event: Event) -> Iterator[Consent]:
     Identify: ``consent: {"email": true, "sms": {"offers": false}}`` among the traits (of the
     call or its context). Track: "Consent Given" / "Consent Withdrawn" with ``channel`` and
     ``topic`` ("*" or none: every topic); from Winback's own pages, from providers and imports
-    also "Consent Confirmed", "Consent Paused" (with ``until``) and "Consent Resumed", and words
-    by keyword.
+    also "Consent Confirmed" (with ``yes_at``, the time of the yes), "Consent Paused" (with
+    ``until``), "Consent Resumed", words by keyword, and a yes that is ``confirmed`` from the start.
     """
     if event.name in _GRANTS:
         found = _told(event)
@@ -85,18 +85,15 @@ def _told(event: Event) -> Consent | None:
         topic = STOPPED
     elif topic in (STOPPED, PAUSED):
         return None
-    confirmed = event.name == CONFIRMED or (
-        trusted and event.name == GIVEN and said.get("confirmed") is True
-    )
-    return Consent(
-        channel,
-        topic,
-        _GRANTS[event.name],
-        event.time,
-        str(said.get("source") or event.name),
-        confirmed_at=event.time if confirmed and topic != STOPPED else None,
-        until=until,
-    )
+    source = str(said.get("source") or event.name)
+    if event.name == CONFIRMED:
+        # It says nothing new, and so undoes no no that came between the yes and it.
+        at = _moment(said.get("yes_at"))
+        return None if at is None else Consent(channel, topic, True, at, source, confirmed_at=at)
+    sure = trusted and event.name == GIVEN and said.get("confirmed") is True
+    confirmed = event.time if sure and topic != STOPPED else None
+    granted = _GRANTS[event.name]
+    return Consent(channel, topic, granted, event.time, source, confirmed, until=until)
 
 
 def _moment(value: object) -> datetime | None:
@@ -109,7 +106,7 @@ def _moment(value: object) -> datetime | None:
 
 def stricter(one: Consent, other: Consent) -> Consent:
     """What two decisions about the same channel and topic by the same shopper come to: the
-    later; at the same time, the no (P5). What was confirmed before the last no is not any more."""
+    later; at the same time, the no (P5). A confirmation is worth nothing after a later no."""
     best = max(one, other, key=_rank)
     if not best.granted:
         return best

@@ -92,6 +92,13 @@ WARNINGS = {
         "overdue' gives it up before that. So everything due in the evening is lost. Allow more "
         "time than the quiet hours last, or write 'when quiet: skip' if it is meant so.",
     ),
+    "J080": (
+        "a lawful basis that does not fit",
+        "The topic says why the law lets you write (consent, contract or legitimate interest), and "
+        "its kind of consent says otherwise. Promotion is never needed to carry out an order, "
+        "so it cannot rest on the contract; an opt-out is no consent. Change one of the two, or "
+        "leave 'basis' out. This is a rule of thumb, not legal advice.",
+    ),
     "J067": (
         "two journeys that can together exceed the cap",
         "They begin by the same event or calendar, and what they can send soonest is more than a "

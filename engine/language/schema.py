@@ -129,17 +129,15 @@ def _by_sender(form: Schema) -> Schema:
     return {"type": "object", "propertyNames": who, "additionalProperties": form}
 
 
-
-
 def _keywords() -> Schema:
     """Three words that stop, start and ask for help in each language, and our answers."""
-    words = {name: listing(ref("text")) for name in MEANINGS}
+    words: dict[str, Schema] = {name: listing(ref("text")) for name in MEANINGS}
     table = {
         "answers": choice(("provider", "ours")),
         "words": {"type": "object", "additionalProperties": mapping(MEANINGS, words)},
         "texts": {
             "type": "object",
-            "additionalProperties": mapping(MEANINGS, dict.fromkeys(MEANINGS, ref("text"))),
+            "additionalProperties": mapping(MEANINGS, {name: ref("text") for name in MEANINGS}),
         },
     }
     senders = {"type": "object", "additionalProperties": mapping(KEYWORDS, table)}

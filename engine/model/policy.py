@@ -115,7 +115,7 @@ class Topic:
 Meaning = Literal["stop", "start", "help"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Keywords:
     """The words that shoppers send to one of the shop's numbers.
 

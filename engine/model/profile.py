@@ -43,7 +43,8 @@ class Consent(msgspec.Struct, frozen=True, gc=False):
     own. ``granted`` False always wins over an older True, and on a merge of two profiles the
     stricter of the two stands (P5).
 
-    ``confirmed_at``  when the owner of the address last confirmed a yes (double opt-in).
+    ``confirmed_at``  when the last yes was said that the owner of the address confirmed (double
+                      opt-in), however much later they did.
     ``denied_at``     of a yes: the last no before it, which ends what was confirmed until then.
     ``until``         of a pause: its end.
     """

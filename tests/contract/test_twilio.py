@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.channels.twilio import TwilioChannel, parse, verify
+from engine.channels.twilio import TwilioChannel, answer, parse, verify
 from engine.channels.twilio_codes import DEAD, MISCONFIGURED
 from engine.errors import DeliveryError, OutcomeUnknown
 from engine.testing.simulator import answering
@@ -232,31 +233,31 @@ def test_steps_on_the_way_are_no_events(status: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "name"),
+    ("sender", "channel", "name"),
     [
-        ("STOP", "Consent Withdrawn"),
-        (" stop. ", "Consent Withdrawn"),
-        ("Unsubscribe", "Consent Withdrawn"),
-        ("बंद", "Consent Withdrawn"),
-        ("بند", "Consent Withdrawn"),
-        ("START", "Consent Given"),
-        ("unstop", "Consent Given"),
-        ("help", "SMS Help Requested"),
-        ("stop it please", "SMS Received"),
-        ("", "SMS Received"),
+        ("+14155550001", "sms", "SMS Replied"),
+        ("whatsapp:+14155550001", "whatsapp", "WhatsApp Replied"),
     ],
 )
-def test_one_word_from_a_shopper(words: str, name: str) -> None:
-    (event,) = form(MessageSid="SM2", SmsStatus="received", From="+14155550001", Body=words)
-    assert event.name == name
-    assert event.identifiers == ("phone:+14155550001",)
-    if name.startswith("Consent"):
-        assert (event.properties["channel"], event.properties["topic"]) == ("sms", "*")
+def test_what_a_shopper_writes_comes_as_it_is(sender: str, channel: str, name: str) -> None:
+    to = sender[: -len("+14155550001")] + "+18005550000"
+    (event,) = form(MessageSid="SM2", From=sender, To=to, Body=" Stop it! ")
+    assert (event.name, event.identifiers) == (name, ("phone:+14155550001",))
+    said = event.properties
+    assert (said["channel"], said["to"], said["body"]) == (channel, "+18005550000", " Stop it! ")
+    assert "opt_out_type" not in said
 
 
-def test_twilios_own_reading_of_a_keyword_wins() -> None:
+def test_twilios_own_reading_of_a_keyword_comes_along() -> None:
     (event,) = form(MessageSid="S", From="+14155550001", Body="adieu", OptOutType="STOP")
-    assert event.name == "Consent Withdrawn"
+    assert event.properties["opt_out_type"] == "STOP"
+
+
+def test_an_answer_is_twiml() -> None:
+    body, kind = answer("Loom & Co: write to <help@x.de>")
+    assert kind == "text/xml"
+    assert ElementTree.fromstring(body).findtext("Message") == "Loom & Co: write to <help@x.de>"
+    assert ElementTree.fromstring(answer("")[0]).find("Message") is None
 
 
 def test_a_short_code_or_name_is_no_shopper() -> None:

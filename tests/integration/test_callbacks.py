@@ -21,6 +21,8 @@ from twilio.request_validator import RequestValidator
 
 from engine.channels import find_receiver
 from engine.clock import ManualClock
+from engine.language.keywords import default_keywords
+from engine.model.policy import Policy, Shop
 from engine.settings import Settings
 from engine.store.database import Database
 from engine.web import app as web
@@ -88,7 +90,8 @@ def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
     )
     hints: list[set[int]] = []
     with Database(database_url) as database:
-        deps = web.Dependencies(settings, ManualClock(NOW), database, hints.append)
+        policy = Policy(keywords=default_keywords(Shop()))
+        deps = web.Dependencies(settings, ManualClock(NOW), database, hints.append, policy)
         pages = [create_blueprint(deps, find_receiver)]
         app = web.create_app(replace(deps, pages=pages))
         try:
@@ -136,7 +139,7 @@ def test_twilio_signs_the_public_address_with_its_query(desk: Desk) -> None:
 
 
 def test_stop_withdraws_consent(desk: Desk) -> None:
-    assert desk.twilio(MessageSid="SM2", From="+14155550001", Body="Stop") == 204
+    assert desk.twilio(MessageSid="SM2", From="+14155550001", To="+18005550000", Body="Stop") == 204
     assert [name for _, name, _ in desk.inbox()] == ["Consent Withdrawn"]
 
 
