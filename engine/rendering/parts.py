@@ -15,6 +15,7 @@ from jinja2.exceptions import SecurityError
 from engine.errors import RenderError
 from engine.rendering.filters import FILTERS
 from engine.rendering.sandbox import Sandbox
+from engine.rendering.steps import begin
 from engine.rendering.tags import Flat
 
 HTML = Sandbox(autoescape=True, filters=FILTERS)
@@ -35,10 +36,13 @@ class Part:
 
     def render(self, variables: Mapping[str, Any]) -> str:
         """The text, in Unicode's NFC. Raises ``RenderError`` with the author's file and line."""
+        begin()
         try:
             text = self.template.render(variables)
         except (TemplateError, SecurityError) as error:
             raise self._error(str(error.message), error) from error
+        except RecursionError as error:
+            raise self._error("It calls itself without an end.", error) from error
         except (TypeError, ValueError, ArithmeticError, KeyError, AttributeError) as error:
             raise self._error(f"{error.__class__.__name__}: {error}", error) from error
         if _UNSHOWABLE.search(text):

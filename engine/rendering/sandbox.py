@@ -14,9 +14,12 @@ from typing import Any, NoReturn
 from jinja2 import ChainableUndefined, Undefined, UndefinedError
 from jinja2.environment import TemplateModule
 from jinja2.exceptions import SecurityError
+from jinja2.nodes import Template
 from jinja2.runtime import BlockReference, Context, LoopContext, Macro, TemplateReference
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Cycler, Joiner, Namespace
+
+from engine.rendering.steps import TURN, bound_loops, turn
 
 #: Characters of one rendered part. Gmail clips a mail at about 102 KB.
 LONGEST_OUTPUT = 500_000
@@ -108,9 +111,20 @@ class Sandbox(ImmutableSandboxedEnvironment):
             "namespace": Namespace,
             "cycler": Cycler,
             "joiner": Joiner,
+            TURN: turn,
         }
         self.filters = {k: v for k, v in self.filters.items() if k not in _WITHHELD}
         self.filters.update(filters)
+
+    def _generate(
+        self,
+        source: Template,
+        name: str | None,
+        filename: str | None,
+        defer_init: bool = False,
+    ) -> str:
+        bound_loops(source)
+        return super()._generate(source, name, filename, defer_init)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Mapping):

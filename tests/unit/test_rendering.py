@@ -505,6 +505,13 @@ def test_a_template_without_the_channel_says_what_to_write(renderer: Renderer, w
         "{{ [1] * 100000 }}",
         "{{ 2 ** 100000 }}",
         "{% for i in range(100000) %}{% endfor %}",
+        "{% for i in range(999) %}{% for j in range(999) %}{% endfor %}{% endfor %}",
+        "{% for a in event.l %}{% for b in event.l %}{% for c in event.l %}{% endfor %}"
+        "{% endfor %}{% endfor %}",
+        "{% macro m(n) %}{% for i in range(999) %}{{ m(n) }}{% endfor %}{% endmacro %}{{ m(1) }}",
+        "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}"
+        "{{ m(40) }}",
+        "{{ _winback_turn(1) }}",
         "{% for i in range(999) %}{{ 'x' * 9999 }}{% endfor %}",
         "{{ lipsum() }}",
         "{{ event.name.format(1) }}",
@@ -517,7 +524,16 @@ def test_a_template_without_the_channel_says_what_to_write(renderer: Renderer, w
 def test_the_sandbox_holds(renderer: Renderer, write: Any, source: str) -> None:
     write("t/sms.en.txt", source)
     with pytest.raises(RenderError):
-        text(renderer, {"name": "{0.__class__}"})
+        text(renderer, {"name": "{0.__class__}", "l": list(range(500))})
+
+
+def test_many_short_loops_are_fine(renderer: Renderer, write: Any) -> None:
+    write(
+        "t/sms.en.txt",
+        "{% for i in range(300) %}{% for j in range(300) %}{% endfor %}{% endfor %}x",
+    )
+    assert text(renderer) == "x"
+    assert text(renderer) == "x"  # counted anew for each message
 
 
 def test_a_template_cannot_change_what_it_is_given(renderer: Renderer, write: Any) -> None:

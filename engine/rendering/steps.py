@@ -1,0 +1,43 @@
+"""A bound on how often the loops of one rendering may turn.
+
+Each loop is short (``limited_range``, the lists of an event), but loops in loops are not: three of
+a thousand turns would hold a worker for hours without a character of output.
+"""
+
+from __future__ import annotations
+
+from threading import local
+
+from jinja2 import nodes
+from jinja2.exceptions import SecurityError
+
+#: Turns of all loops in one part of one message. A mail of a hundred products needs hundreds.
+MOST_TURNS = 100_000
+
+#: The name by which compiled loops find ``turn``. Not one that an author can write.
+TURN = "_winback_turn"
+
+_counted = local()
+
+
+def begin() -> None:
+    """A rendering begins in this thread."""
+    _counted.turns = 0
+
+
+def turn() -> str:
+    """One turn of a loop. Raises ``SecurityError`` past ``MOST_TURNS``."""
+    _counted.turns = turns = getattr(_counted, "turns", 0) + 1
+    if turns > MOST_TURNS:
+        raise SecurityError(f"Its loops turn more than {MOST_TURNS:,} times.")
+    return ""
+
+
+def bound_loops(template: nodes.Template) -> None:
+    """Have every loop of ``template`` count its turns, and every macro its calls: one that calls
+    itself twice is a loop too."""
+    loops: list[nodes.For] = list(template.find_all(nodes.For))
+    macros: list[nodes.Macro] = list(template.find_all(nodes.Macro))
+    for place in (*loops, *macros):
+        count = nodes.Call(nodes.Name(TURN, "load"), [], [], None, None)
+        place.body.insert(0, nodes.Output([count]).set_lineno(place.lineno))
