@@ -36,8 +36,8 @@ def turn() -> str:
 def bound_loops(template: nodes.Template) -> None:
     """Have every loop of ``template`` count its turns, and every macro its calls: one that calls
     itself twice is a loop too."""
-    loops: list[nodes.For] = list(template.find_all(nodes.For))
-    macros: list[nodes.Macro] = list(template.find_all(nodes.Macro))
-    for place in (*loops, *macros):
+    loops, macros = template.find_all(nodes.For), template.find_all(nodes.Macro)
+    places: list[nodes.For | nodes.Macro] = [*loops, *macros]
+    for place in places:
         count = nodes.Call(nodes.Name(TURN, "load"), [], [], None, None)
         place.body.insert(0, nodes.Output([count]).set_lineno(place.lineno))
