@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from engine.bench import (
+    callbacks,
     collector,
     deliver,
     drain,
     end_to_end,
     latency,
     memory,
+    render,
     simulate,
     stop,
     timers,
@@ -32,7 +34,9 @@ MEASUREMENTS: dict[str, Measure] = {
     "end-to-end": end_to_end.measure,
     "latency": latency.measure,
     "timers": timers.measure,
+    "render": render.measure,
     "deliver": deliver.measure,
+    "callbacks": callbacks.measure,
     "stop": stop.measure,
     "simulate": simulate.measure,
     "memory": memory.measure,
