@@ -18,6 +18,7 @@ from types import FrameType
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from engine.runtime.attempt import RETRY_UNKNOWN, TRIES
 from engine.runtime.calendar import to_do
 from engine.runtime.shell import SHARDS, Shell
 from engine.store import clock as clock_store
@@ -90,7 +91,13 @@ class Ticker:
             self.queue.drain(lane)
         if clock_store.timers_due(connection, now):
             self.queue.wake()
-        lost = outcomes_store.abandoned(connection, now - self.shell.real(ABANDONED), now)
+        lost = outcomes_store.abandoned(
+            connection,
+            now - self.shell.real(ABANDONED),
+            now,
+            tries=TRIES,
+            pause=self.shell.real(RETRY_UNKNOWN.total_seconds()),
+        )
         if lost:
             log.warning("%d messages lost their worker on the way; held as unknown", lost)
         for shard in messages_store.due_shards(connection, now, SHARDS):

@@ -96,8 +96,8 @@ def deliver(shard: int) -> None:
     """Deliver what is due in a shard."""
     at = bench()
     done = at.deliverer.deliver(shard, seconds=PATIENCE)
-    # All of it held back by the gate: looking at once again would find the same.
-    at.held_back = bool(done.seen) and not done.claimed
+    # Held back by the gate, or nobody may carry it: looking at once again would find the same.
+    at.held_back = done.waiting or (bool(done.seen) and not done.claimed)
 
 
 def sync() -> None:

@@ -1,7 +1,8 @@
 """Deliver what is due: render, pass the gate, call the provider, record.
 
 Only as many messages are claimed as there are threads free to call the provider, so a claimed
-message is on the wire within milliseconds and the purchase can stop everything else.
+message is on the wire within milliseconds and the purchase can stop everything else. Which
+provider that is, and how many may go at once, the desk says (engine.runtime.desk).
 """
 
 from __future__ import annotations
@@ -12,30 +13,27 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
 
-from engine.errors import DeliveryError, OutcomeUnknown, RenderError
-from engine.model.message import Call, Message, Rendered, Sms
+from engine.errors import RenderError
+from engine.model.message import Call, Message, Sms
 from engine.runtime import gate
+from engine.runtime.attempt import Attempt, call, carriers
+from engine.runtime.desk import Booked, Desk, News, Ready
 from engine.runtime.shell import SHARDS, Shell
+from engine.store import claims as claims_store
 from engine.store import messages as messages_store
 from engine.store import outcomes as outcomes_store
 from engine.store import receipts as receipts_store
 from engine.store import runs as runs_store
 from engine.store.database import START_AGAIN, Connection
-from engine.store.messages import Candidate
-from engine.store.outcomes import Result
+from engine.store.messages import Candidate, Refusal
 
 log = logging.getLogger(__name__)
 
 #: A provider that answers in 50 ms takes 640 messages a second from this many threads.
 THREADS = 32
-#: After this many tries a message that the provider keeps putting off has failed.
-TRIES = 8
-#: Pause before a message whose outcome is unknown is sent again, where its step asks for that.
-RETRY_UNKNOWN = timedelta(minutes=1)
 
 #: Calls that are recorded together, and messages claimed together, where there are as many;
 #: seconds to wait for the first of them to come back, and then for so many.
@@ -43,18 +41,11 @@ GROUP = 4
 PATIENCE, LINGER = 0.05, 0.003
 _TRIES_TO_RECORD = 5
 
-Ready = tuple[Candidate, Rendered]
-
-
-class _Attempt(NamedTuple):
-    candidate: Candidate
-    result: Result
-    suppress: bool
-
 
 @dataclass(slots=True)
 class Delivered:
-    """What one delivery did, in messages. ``seen`` counts all that were looked at."""
+    """What one delivery did, in messages. ``seen`` counts all that were looked at. ``waiting``:
+    something that is due cannot go, for its provider is paused or has had its share."""
 
     seen: int = 0
     claimed: int = 0
@@ -62,6 +53,7 @@ class Delivered:
     failed: int = 0
     retried: int = 0
     unknown: int = 0
+    waiting: bool = False
 
 
 @dataclass(slots=True)
@@ -71,10 +63,14 @@ class Deliverer:
     shell: Shell
     threads: int = THREADS
     _pool: ThreadPoolExecutor | None = None
+    _desk: Desk = field(init=False)
     _skip: set[str] = field(default_factory=set)
     #: calls under way, and where they come back to
     _flying: int = 0
-    _back: SimpleQueue[_Attempt] = field(default_factory=SimpleQueue)
+    _back: SimpleQueue[Attempt] = field(default_factory=SimpleQueue)
+
+    def __post_init__(self) -> None:
+        self._desk = Desk(self.shell)
 
     def deliver(self, shard: int = 0, shards: int = SHARDS, seconds: float = 5.0) -> Delivered:
         """Send what is due in ``shard`` until it is dry or ``seconds`` of real time are over."""
@@ -83,38 +79,51 @@ class Deliverer:
         found: deque[Candidate] = deque()
         ready: list[Ready] = []
         self._skip.clear()
+        self._desk.refresh(at_once=True)
         try:
             while True:
                 self._render_ahead(found, ready, done)
                 landed = self._landed()
-                batch: list[Ready] = []
+                batch: list[Booked] = []
                 free = self.threads - self._flying
-                if time.monotonic() < deadline and free >= min(self.threads, GROUP):
+                goes_on = time.monotonic() < deadline
+                if goes_on and free >= min(self.threads, GROUP):
                     if not (found or ready):
                         found.extend(self._look(shard, shards, done))
                         self._render_ahead(found, ready, done)
-                    batch, ready = ready[:free], ready[free:]
+                    batch, ready = self._booked(ready, free, done)
                 self._exchange(landed, batch, done)
-                if not (self._flying or ((found or ready) and time.monotonic() < deadline)):
+                if self._flying or ((found or ready) and not goes_on):
+                    if not self._flying:
+                        return done
+                elif not batch and not self._wait(bool(found or ready), deadline):
                     return done
         finally:
             self._land_all(done)
+            self._desk.slots.close()
 
     def deliver_fresh(self, messages: list[tuple[int, str]]) -> Delivered:
         """Send these messages (profile, id), which have just become due, and no others."""
         if not messages:
             return Delivered()
         with self.shell.database.probing() as connection:
+            self._desk.refresh(connection)
             now = self.shell.clock.now()
             found = messages_store.fresh_candidates(connection, messages, now)
-        return self.hand_over(found)
+            found = self._without_paused(connection, found)
+        done = self.hand_over(found)
+        self._desk.slots.close()
+        return done
 
     def hand_over(self, candidates: list[Candidate]) -> Delivered:
         """Take these messages, and no others, through the gate to their providers."""
         done = Delivered(seen=len(candidates))
         ready = list(self._rendered(candidates, done, self.shell.clock.now()))
         for start in range(0, len(ready), self.threads):
-            self._exchange([], ready[start : start + self.threads], done)
+            part = ready[start : start + self.threads]
+            batch, late = self._booked(part, self.threads, done)
+            done.waiting = done.waiting or bool(late)
+            self._exchange([], batch, done)
             self._land_all(done)
         return done
 
@@ -126,18 +135,52 @@ class Deliverer:
         """The next messages that are due."""
         now = self.shell.clock.now()
         with self.shell.database.probing() as connection:
+            self._desk.refresh(connection)
+            look = self._desk.look()
+            done.waiting = done.waiting or bool(look.closed)
             found = messages_store.candidates(
-                connection, now, self.threads * 4 + len(self._skip), shard, shards
+                connection, now, self.threads * 4 + len(self._skip), shard, shards, look
             )
             if found and self.shell.book().ranked:
                 shoppers = list({c.message.profile_id for c in found})
                 found = messages_store.rivals(connection, shoppers, now)
-                found.sort(key=lambda c: -c.message.priority)
+                found = [c for c in found if look.open_to(c.message)]
+                urgent = frozenset(look.urgent)
+                found.sort(key=lambda c: (c.message.topic not in urgent, -c.message.priority))
+            found = self._without_paused(connection, found)
         fresh = [c for c in found if c.message.id not in self._skip]
         # Looked at once a call: what the gate holds back now is for the next call.
         self._skip.update(c.message.id for c in fresh)
         done.seen += len(fresh)
         return fresh
+
+    def _without_paused(self, connection: Connection, found: list[Candidate]) -> list[Candidate]:
+        """Put aside what belongs to a paused journey: it is not looked at again until then."""
+        for journey in self._desk.paused_journeys & {c.message.journey for c in found}:
+            mine = [c.message for c in found if c.message.journey == journey]
+            claims_store.hold(connection, [(m.profile_id, m.id) for m in mine], journey)
+            found = [c for c in found if c.message.journey != journey]
+        return found
+
+    def _booked(
+        self, ready: list[Ready], room: int, done: Delivered
+    ) -> tuple[list[Booked], list[Ready]]:
+        """What goes now, and what is left. What cannot go for a while is looked at again then."""
+        if not ready:
+            return [], []
+        batch, later, dropped = self._desk.book(ready, room)
+        done.waiting = done.waiting or bool(dropped)
+        self._skip.difference_update(candidate.message.id for candidate in dropped)
+        return batch, later
+
+    def _wait(self, in_hand: bool, deadline: float) -> bool:
+        """With nothing under way: wait for the next slot, if it comes soon. False when there is
+        nothing to wait for."""
+        soon = self._desk.slots.soon()
+        if soon is None or time.monotonic() + soon > deadline:
+            return in_hand and time.monotonic() < deadline
+        time.sleep(soon)
+        return True
 
     def _render_ahead(self, found: deque[Candidate], ready: list[Ready], done: Delivered) -> None:
         """Have as many rendered as there are threads, while calls are under way. Before the gate,
@@ -151,7 +194,7 @@ class Deliverer:
         self, candidates: list[Candidate], done: Delivered, now: datetime
     ) -> Iterator[Ready]:
         renderer = self.shell.renderer
-        broken: list[gate.Refusal] = []
+        broken: list[Refusal] = []
         for candidate in candidates:
             message = candidate.message
             why = ""
@@ -179,7 +222,7 @@ class Deliverer:
                     # A renderer that breaks its contract must not hold up the whole shard.
                     log.exception("template %s failed in a way it should not", message.template)
                     why = f"{type(error).__name__} in template {message.template}"
-            broken.append((message.profile_id, message.id, "failed", why, None, None))
+            broken.append(Refusal(message.profile_id, message.id, "failed", why))
         if broken:
             done.failed += len(broken)
             runs = {c.message.id: c.message.enrollment_id for c in candidates}
@@ -187,10 +230,10 @@ class Deliverer:
                 messages_store.refuse(connection, broken, now)
                 runs_store.release(connection, [b[0] for b in broken], [runs[b[1]] for b in broken])
 
-    def _landed(self) -> list[_Attempt]:
+    def _landed(self) -> list[Attempt]:
         """The calls that have come back, after a short wait for the first and a shorter one for
         more: to record them costs a transaction, however many they are."""
-        landed: list[_Attempt] = []
+        landed: list[Attempt] = []
         until = time.monotonic() + PATIENCE
         while self._flying and (len(landed) < GROUP or not self._back.empty()):
             try:
@@ -206,13 +249,14 @@ class Deliverer:
         while self._flying:
             self._exchange(self._landed(), [], done)
 
-    def _exchange(self, landed: list[_Attempt], batch: list[Ready], done: Delivered) -> None:
+    def _exchange(self, landed: list[Attempt], batch: list[Booked], done: Delivered) -> None:
         """In one transaction record the calls that have come back and claim the next messages;
         then make the calls for those."""
         if not (landed or batch):
             return
+        news = self._desk.learn(attempt.heard for attempt in landed)
         try:
-            claimed = self._record_and_claim(landed, batch)
+            claimed = self._record_and_claim(landed, batch, news)
         except BaseException:
             # The database is away. What we know of these calls is for the next who gets through.
             for attempt in landed:
@@ -226,27 +270,31 @@ class Deliverer:
         done.unknown += statuses["unknown"]
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="deliver")
-        for candidate, rendered in batch:
-            number = claimed.get(candidate.message.id)
-            if number is not None:
-                done.claimed += 1
-                self._skip.discard(candidate.message.id)
-                self._flying += 1
-                self._pool.submit(self._fly, candidate, rendered, number)
+        for booked in batch:
+            number = claimed.get(booked.candidate.message.id)
+            if number is None:
+                self._desk.not_claimed(booked)
+                continue
+            done.claimed += 1
+            self._flying += 1
+            self._pool.submit(self._fly, booked, number)
 
-    def _record_and_claim(self, landed: list[_Attempt], batch: list[Ready]) -> dict[str, int]:
+    def _record_and_claim(
+        self, landed: list[Attempt], batch: list[Booked], news: News
+    ) -> dict[str, int]:
         for again in range(_TRIES_TO_RECORD, -1, -1):
             try:
                 with self.shell.database.probing() as connection:
                     if landed:
                         self._record(connection, landed)
-                    candidates = [candidate for candidate, _ in batch]
-                    claimed = gate.claim_within(connection, self.shell, candidates)
+                        self._desk.write(connection, news)
+                    candidates = [booked.candidate for booked in batch]
+                    claimed = gate.claim_within(connection, self.shell, candidates, carriers(batch))
                     links = [
-                        (candidate.message.profile_id, candidate.message.id, link)
-                        for candidate, rendered in batch
-                        if isinstance(rendered, Sms) and candidate.message.id in claimed
-                        for link in rendered.short_links
+                        (b.candidate.message.profile_id, b.candidate.message.id, link)
+                        for b in batch
+                        if isinstance(b.rendered, Sms) and b.candidate.message.id in claimed
+                        for link in b.rendered.short_links
                     ]
                     if links:
                         receipts_store.remember(connection, links, self.shell.clock.now())
@@ -257,13 +305,17 @@ class Deliverer:
                     raise
         return {}
 
-    def _record(self, connection: Connection, landed: list[_Attempt]) -> None:
+    def _record(self, connection: Connection, landed: list[Attempt]) -> None:
         dead = [
             (gate.address(a.candidate), a.candidate.message.channel, a.result.reason)
             for a in landed
             if a.suppress
         ]
-        settled = outcomes_store.settle(connection, [a.result for a in landed])
+        untouched = [a.result for a in landed if a.untouched]
+        answered = [a.result for a in landed if not a.untouched]
+        settled = outcomes_store.settle(connection, answered) if answered else {}
+        if untouched:
+            settled |= outcomes_store.put_back(connection, untouched)
         profiles = list(settled.values())
         now = self.shell.clock.now()
         if any(a.result.status == "due" for a in landed):
@@ -273,59 +325,10 @@ class Deliverer:
         runs = [a.candidate.message.enrollment_id for a in landed]
         runs_store.release(connection, profiles, runs)
 
-    def _fly(self, candidate: Candidate, rendered: Rendered, attempt: int) -> None:
-        self._back.put(self._call(candidate, rendered, attempt))
-
-    def _call(self, candidate: Candidate, rendered: Rendered, attempt: int) -> _Attempt:
-        """One attempt at the provider, in a thread of the pool. Never raises: whatever happens
-        is an outcome that must be recorded."""
-        message = candidate.message
-        channel = self.shell.channels[message.channel]
-        handed = self.shell.at(message.due_at)
-        status, outcome, reason, reference = "sent", "accepted", "", ""
-        due: datetime | None = None
-        suppress = False
-        try:
-            reference = channel.send(rendered).reference
-        except DeliveryError as error:
-            status, outcome, reason = "failed", "refused", str(error)
-            suppress = error.suppress
-            if error.retry_after is not None and attempt < TRIES:
-                status, due = "due", self._later(error.retry_after, attempt)
-        except OutcomeUnknown as error:
-            status, outcome, reason = _unknown(message, attempt), "unknown", str(error)
-        except Exception as error:
-            # A channel that breaks its contract may have sent: that is an unknown outcome too.
-            log.exception("provider %s failed in a way it should not", channel.name)
-            status, outcome = _unknown(message, attempt), "unknown"
-            reason = f"{type(error).__name__} in {channel.name}"
-        if status == "due" and due is None:
-            due = self._later(RETRY_UNKNOWN, attempt)
-        result = Result(
-            message.profile_id,
-            message.id,
-            attempt,
-            status,
-            outcome,
-            reason,
-            due,
-            handed,
-            self.shell.at(message.due_at),
-            channel.name,
-            reference,
-        )
-        return _Attempt(candidate, result, suppress)
-
-    def _later(self, pause: timedelta, attempt: int) -> datetime:
-        """When to try again: the pause doubles with every attempt."""
-        return self.shell.clock.now() + self.shell.real(pause.total_seconds() * 2 ** (attempt - 1))
+    def _fly(self, booked: Booked, attempt: int) -> None:
+        self._back.put(call(self.shell, booked, attempt))
 
 
 def _call_of(message: Message) -> Call:
     body = message.offer.get("body", {})
     return Call(message.id, message.template, body, message.journey)
-
-
-def _unknown(message: Message, attempt: int) -> str:
-    """What becomes of a message when nobody knows whether the provider has it (P4)."""
-    return "due" if message.on_unknown == "retry" and attempt < TRIES else "unknown"

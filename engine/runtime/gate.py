@@ -12,28 +12,40 @@ the profile that both must take.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from engine.core.gate import Verdict, judge, uncapped
+from engine.core.refusals import MEANINGS, UNREADABLE
+from engine.model.message import Sent
 from engine.model.policy import Policy
 from engine.runtime.shell import Shell
+from engine.store import claims as claims_store
 from engine.store import messages as messages_store
 from engine.store import profiles as profiles_store
 from engine.store import runs as runs_store
+from engine.store.claims import NOBODY, Carrier
 from engine.store.database import Connection
-from engine.store.messages import Candidate
+from engine.store.messages import Candidate, Refusal
+
+NO_CARRIERS: Mapping[str, Carrier] = {}
 
 
-def claim(shell: Shell, candidates: list[Candidate]) -> dict[str, int]:
+def claim(
+    shell: Shell, candidates: list[Candidate], carriers: Mapping[str, Carrier] = NO_CARRIERS
+) -> dict[str, int]:
     """Claim those of ``candidates`` that may go now: message id -> attempt number. Writes down
-    the refusals and the waits. What another worker holds, or what has an event in the inbox,
-    simply stays due."""
+    the refusals and the waits. What another worker holds, what has an event in the inbox, or what
+    is paused simply stays due. ``carriers`` says by message id who is to carry it."""
     with shell.database.probing() as connection:
-        return claim_within(connection, shell, candidates)
+        return claim_within(connection, shell, candidates, carriers)
 
 
 def claim_within(
-    connection: Connection, shell: Shell, candidates: list[Candidate]
+    connection: Connection,
+    shell: Shell,
+    candidates: list[Candidate],
+    carriers: Mapping[str, Carrier] = NO_CARRIERS,
 ) -> dict[str, int]:
     """The same within the caller's transaction."""
     now = shell.clock.now()
@@ -55,18 +67,12 @@ def claim_within(
         runs_store.release(connection, ids, [c.message.enrollment_id for c in mine])
     if not go:
         return {}
-    return messages_store.claim(
-        connection,
-        [c.message.profile_id for c in go],
-        [c.message.id for c in go],
-        None if shell.exact else now,
-    )
+    claims = [(c.message.profile_id, c.message.id, carriers.get(c.message.id, NOBODY)) for c in go]
+    return claims_store.claim(connection, claims, None if shell.exact else now)
 
-
-Refusal = tuple[int, str, str, str, datetime | None, datetime | None]
 
 #: Without the journey's stops nobody can say that the purchase has not come (P3).
-_UNSTOPPABLE = Verdict("skip", "its version of the journey no longer loads")
+_UNSTOPPABLE = Verdict("skip", MEANINGS[UNREADABLE], code=UNREADABLE)
 
 
 def _judge(
@@ -107,17 +113,20 @@ def _judge(
         if verdict.action == "send":
             go.append(candidate)
             if message.topic not in free:
-                history.append((message.channel, now))  # the next one of this batch counts it
+                # The next one of this batch counts it.
+                history.append(Sent(message.channel, message.topic, now))
         else:
             status = "due" if verdict.action == "wait" else "skipped"
             refused.append(
-                (
+                Refusal(
                     message.profile_id,
                     message.id,
                     status,
                     verdict.reason,
                     verdict.until,
                     verdict.expires,
+                    verdict.code,
+                    now,
                 )
             )
     return go, refused
@@ -138,7 +147,7 @@ def _unread(shell: Shell, candidates: list[Candidate]) -> set[tuple[str, str]]:
 
 def _sent(
     connection: Connection, policy: Policy, ids: list[int], free: list[str], now: datetime
-) -> dict[int, list[tuple[str, datetime]]]:
+) -> dict[int, list[Sent]]:
     if not policy.caps:
         return {}
     longest = max(cap.within for cap in policy.caps)

@@ -21,7 +21,8 @@ SHARDS = 4
 class Shell:
     """``book`` and ``policy`` are called for each batch, so an edited journey is picked up
     without a restart; ``book`` may be given the (journey, version)s that it must know.
-    ``channels`` maps a channel ("email") to the provider that serves it."""
+    ``channels`` maps a channel ("email") to the provider that serves it, ``fallbacks`` to those
+    that stand in for it, in their order."""
 
     database: Database
     clock: Clock
@@ -33,6 +34,11 @@ class Shell:
     bare: bool = False
     #: event-time replay: timers and messages are judged at their own time, whatever the clock says
     exact: bool = False
+    fallbacks: Mapping[str, tuple[Channel, ...]] = field(default_factory=dict)
+
+    def carriers(self, channel: str) -> tuple[Channel, ...]:
+        """Who may carry the messages of a channel, its own provider first."""
+        return (self.channels[channel], *self.fallbacks.get(channel, ()))
 
     def at(self, due: datetime) -> datetime:
         """The time by which something that is due at ``due`` is judged."""

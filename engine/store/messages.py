@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
 
-from engine.model.message import Message
+from engine.model.message import Message, Sent
 from engine.model.profile import Profile
 from engine.store.database import Connection, texts, to_json
 from engine.store.database import ids as array
@@ -16,7 +16,8 @@ from engine.store.profiles import PROFILE_COLUMNS, profile_of
 _COLUMNS: LiteralString = (
     "m.id::text, m.enrollment_id::text, m.profile_id, m.journey, m.version, m.step, m.channel,"
     " m.template, m.topic, m.event_id, m.created_at, m.due_at, m.expires_at, m.on_unknown,"
-    " m.offer, m.status, m.attempts, m.reason, m.priority, m.when_quiet, m.when_capped, m.grace"
+    " m.offer, m.status, m.attempts, m.reason, m.priority, m.when_quiet, m.when_capped, m.grace,"
+    " m.provider"
 )
 
 
@@ -71,13 +72,30 @@ def cancel(connection: Connection, profiles: list[int], runs: list[str], now: da
     ).rowcount
 
 
+#: The kinds of message that are due, by channel and topic: a step through the index for each, so
+#: that what waits in one is not read to find the other.
+_KINDS: LiteralString = """
+    recursive kind as (
+        (select channel, topic from message where status = 'due' and held = ''
+          order by channel, topic limit 1)
+        union all
+        select next.channel, next.topic from kind k cross join lateral (
+            select channel, topic from message
+             where status = 'due' and held = '' and (channel, topic) > (k.channel, k.topic)
+             order by channel, topic limit 1) next)"""
+
+
 def due_shards(connection: Connection, now: datetime, shards: int) -> list[int]:
     """Which shards (profile id modulo ``shards``) have messages due."""
     rows = connection.execute(
-        """
+        f"""
+        with {_KINDS}
         select s from generate_series(0, %(shards)s - 1) s where exists (
-            select 1 from message
-             where status = 'due' and due_at <= %(now)s and profile_id %% %(shards)s = s)
+            select 1 from kind k cross join lateral (
+                select 1 from message m
+                 where m.status = 'due' and m.held = '' and m.channel = k.channel
+                   and m.topic = k.topic and m.due_at <= %(now)s
+                   and m.profile_id %% %(shards)s = s limit 1) due)
         """,
         {"shards": shards, "now": now},
     )
@@ -101,17 +119,63 @@ _CANDIDATES: LiteralString = f"""
           left join event e on e.id = m.event_id"""
 
 
+class Look(NamedTuple):
+    """What to look for. ``urgent`` topics come before all others. Nothing is looked at of the
+    (channel, urgent)s that are ``closed``; of the channels in ``at_most`` no more than so many of
+    a topic."""
+
+    urgent: Sequence[str] = ()
+    closed: Collection[tuple[str, bool]] = ()
+    at_most: Mapping[str, int] = {}
+
+    def open_to(self, message: Message) -> bool:
+        return (message.channel, message.topic in self.urgent) not in self.closed
+
+
+EVERYTHING = Look()
+
+
 def candidates(
-    connection: Connection, now: datetime, limit: int, shard: int = 0, shards: int = 1
+    connection: Connection,
+    now: datetime,
+    limit: int,
+    shard: int = 0,
+    shards: int = 1,
+    look: Look = EVERYTHING,
 ) -> list[Candidate]:
-    """Messages that are due, oldest first; nothing is claimed yet."""
+    """Messages that are due, the urgent first, then the oldest; nothing is claimed yet."""
     rows = connection.execute(
         f"""
+        with {_KINDS},
+        found as (
+            select d.profile_id, d.id, d.due_at, topic = any(%(urgent)s::text[]) as urgent
+              from kind k
+              left join unnest(%(limited)s::text[], %(most)s::int[]) as l(channel, most)
+                using (channel)
+              cross join lateral (
+                select m.profile_id, m.id, m.due_at from message m
+                 where m.status = 'due' and m.held = '' and m.channel = k.channel
+                   and m.topic = k.topic and m.due_at <= %(now)s
+                   and m.profile_id %% %(shards)s = %(shard)s
+                 order by m.due_at limit least(coalesce(l.most, %(limit)s), %(limit)s)) d
+             where not (channel, topic = any(%(urgent)s::text[])) in (
+                    select * from unnest(%(closed)s::text[], %(closed_urgent)s::boolean[]))
+             order by urgent desc, d.due_at limit %(limit)s)
         {_CANDIDATES}
-         where m.status = 'due' and m.due_at <= %s and m.profile_id %% %s = %s
-         order by m.due_at limit %s
+          join found f on f.profile_id = m.profile_id and f.id = m.id
+         order by f.urgent desc, f.due_at
         """,
-        [now, shards, shard, limit],
+        {
+            "now": now,
+            "limit": limit,
+            "shard": shard,
+            "shards": shards,
+            "urgent": texts(look.urgent),
+            "limited": texts(look.at_most),
+            "most": list(look.at_most.values()),
+            "closed": texts(channel for channel, _ in look.closed),
+            "closed_urgent": [urgent for _, urgent in look.closed],
+        },
     )
     return list(map(_candidate, rows))
 
@@ -122,7 +186,8 @@ def rivals(connection: Connection, profiles: list[int], now: datetime) -> list[C
     rows = connection.execute(
         f"""
         {_CANDIDATES}
-         where m.status = 'due' and m.due_at <= %s and m.profile_id = any(%s::bigint[])
+         where m.status = 'due' and m.held = '' and m.due_at <= %s
+           and m.profile_id = any(%s::bigint[])
          order by m.due_at
         """,
         [now, array(profiles)],
@@ -139,7 +204,7 @@ def fresh_candidates(
         f"""
         {_CANDIDATES}
          where m.profile_id = any(%s::bigint[]) and m.id = any(%s::uuid[])
-           and m.status = 'due' and m.due_at <= %s
+           and m.status = 'due' and m.held = '' and m.due_at <= %s
          order by m.due_at
         """,
         [array(profile for profile, _ in wanted), array(id for _, id in wanted), now],
@@ -195,19 +260,19 @@ def lock_due(connection: Connection, profiles: list[int], ids: list[str]) -> set
 
 def sent_since(
     connection: Connection, profiles: list[int], since: datetime, uncapped: list[str]
-) -> dict[int, list[tuple[str, datetime]]]:
-    """(channel, time) of what was handed to providers, by profile: what caps count. Messages of
-    ``uncapped`` topics (transactional) do not use up a cap."""
-    found: dict[int, list[tuple[str, datetime]]] = {}
-    for profile, channel, at in connection.execute(
+) -> dict[int, list[Sent]]:
+    """What was handed to providers, by profile: what caps count. Messages of ``uncapped`` topics
+    (transactional) do not use up a cap."""
+    found: dict[int, list[Sent]] = {}
+    for profile, channel, topic, at in connection.execute(
         """
-        select profile_id, channel, claimed_at from message
+        select profile_id, channel, topic, claimed_at from message
          where profile_id = any(%s::bigint[]) and claimed_at > %s
            and status in ('claimed', 'sent', 'unknown') and topic <> all(%s)
         """,
         [array(profiles), since, uncapped],
     ):
-        found.setdefault(profile, []).append((channel, at))
+        found.setdefault(profile, []).append(Sent(channel, topic, at))
     return found
 
 
@@ -220,67 +285,58 @@ def suppressed(connection: Connection, addresses: list[str]) -> dict[tuple[str, 
     return {(address, channel): reason for address, channel, reason in rows}
 
 
-def claim(
-    connection: Connection, profiles: list[int], ids: list[str], now: datetime | None
-) -> dict[str, int]:
-    """Claim messages for one attempt each, unless the fence holds their shopper; gives id ->
-    attempt number. ``now`` None (event-time replay): each is claimed at the time it is due.
+class Refusal(NamedTuple):
+    """That a message may not go, or not now. ``due_at`` and ``expires_at``: when it is due again
+    and good until; None leaves them as they are. ``code`` is what it is counted under."""
 
-    Fence and claim are one statement, so one snapshot, and that snapshot is kept with the
-    message: the audit holds it against the transactions that accepted stop events, which no
-    clock could settle (P3).
-    """
-    rows = connection.execute(
-        f"""
-        with held as ({FENCE}),
-        claimed as (
-            update message m set status = 'claimed', attempts = attempts + 1, reason = '',
-                   claimed_at = coalesce(%(now)s::timestamptz, due_at),
-                   gate_snapshot = pg_current_snapshot()
-             where profile_id = any(%(profiles)s::bigint[]) and id = any(%(ids)s::uuid[])
-               and status = 'due'
-               and not exists (select 1 from held where held.profile_id = m.profile_id)
-            returning profile_id, id, attempts, claimed_at),
-        noted as (
-            insert into delivery (profile_id, message_id, attempt, handed_at)
-            select profile_id, id, attempts, claimed_at from claimed)
-        select id::text, attempts from claimed
-        """,
-        {"now": now, "profiles": array(profiles), "ids": array(ids)},
-    )
-    return {str(row[0]): int(row[1]) for row in rows}
+    profile_id: int
+    id: str
+    status: str
+    reason: str
+    due_at: datetime | None = None
+    expires_at: datetime | None = None
+    code: str = ""
+    at: datetime | None = None
 
 
-def refuse(
-    connection: Connection,
-    verdicts: Iterable[tuple[int, str, str, str, datetime | None, datetime | None]],
-    now: datetime,
-) -> None:
-    """Write what may not go: (profile, id, status, reason, due again at, then good
-    until; None leaves the times as they are). What the fence holds
-    stays as it is: the consent or the address that is missing may be what waits in the inbox."""
-    rows = list(verdicts)
+def refuse(connection: Connection, refusals: Iterable[Refusal], now: datetime) -> None:
+    """Write down what may not go, each at its own time where it has one, else ``now``. What the
+    fence holds stays as it is: the consent or the address that is missing may be what waits in
+    the inbox."""
+    rows = [Refusal(*refusal) for refusal in refusals]
     connection.execute(
         f"""
-        with held as ({FENCE})
-        update message m set status = t.status, reason = t.reason,
-               due_at = coalesce(t.due_at, m.due_at),
-               expires_at = coalesce(t.expires_at, m.expires_at),
-               settled_at = case when t.status = 'due' then null else %(now)s::timestamptz end
-          from unnest(%(profiles)s::bigint[], %(ids)s::uuid[], %(statuses)s::text[],
-                      %(reasons)s::text[], %(dues)s::timestamptz[], %(ends)s::timestamptz[])
-            as t(profile_id, id, status, reason, due_at, expires_at)
-         where m.profile_id = t.profile_id and m.id = t.id and m.status = 'due'
-           and not exists (select 1 from held where held.profile_id = m.profile_id)
+        with held as ({FENCE}),
+        t as (
+            select * from unnest(%(profiles)s::bigint[], %(ids)s::uuid[], %(statuses)s::text[],
+                                 %(reasons)s::text[], %(dues)s::timestamptz[],
+                                 %(ends)s::timestamptz[], %(codes)s::text[],
+                                 %(times)s::timestamptz[])
+                as t(profile_id, id, status, reason, due_at, expires_at, code, at)),
+        refused as (
+            update message m set status = t.status, reason = t.reason,
+                   due_at = coalesce(t.due_at, m.due_at),
+                   expires_at = coalesce(t.expires_at, m.expires_at),
+                   settled_at = case when t.status = 'due' then null else %(now)s::timestamptz end
+              from t
+             where m.profile_id = t.profile_id and m.id = t.id and m.status = 'due'
+               and not exists (select 1 from held where held.profile_id = m.profile_id)
+            returning m.profile_id, m.id, m.journey, m.step, m.channel, m.topic, t.code, t.at,
+                      m.status = 'due' as waits)
+        insert into refusal (profile_id, message_id, at, journey, step, channel, topic, code, waits)
+        select profile_id, id, coalesce(at, %(now)s), journey, step, channel, topic, code, waits
+          from refused where code <> ''
         """,
         {
             "now": now,
-            "profiles": array(r[0] for r in rows),
-            "ids": array(r[1] for r in rows),
-            "statuses": texts(r[2] for r in rows),
-            "reasons": texts(r[3] for r in rows),
-            "dues": [r[4] for r in rows],
-            "ends": [r[5] for r in rows],
+            "profiles": array(r.profile_id for r in rows),
+            "ids": array(r.id for r in rows),
+            "statuses": texts(r.status for r in rows),
+            "reasons": texts(r.reason for r in rows),
+            "dues": [r.due_at for r in rows],
+            "ends": [r.expires_at for r in rows],
+            "codes": texts(r.code for r in rows),
+            "times": [r.at for r in rows],
         },
     )
 

@@ -13,7 +13,8 @@ import pytest
 from engine.errors import DeliveryError, RenderError
 from engine.model.message import Message, Rendered
 from engine.model.profile import Profile
-from engine.runtime.deliver import TRIES, Deliverer
+from engine.runtime.attempt import TRIES
+from engine.runtime.deliver import Deliverer
 from tests.integration.runtime_kit import (
     ANSWERS,
     HOLD,

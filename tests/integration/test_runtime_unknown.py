@@ -11,7 +11,7 @@ import pytest
 from engine.model.message import Rendered
 from engine.model.policy import Cap, Policy
 from engine.runtime import gate
-from engine.runtime.deliver import TRIES
+from engine.runtime.attempt import RETRY_UNKNOWN, TRIES
 from engine.store import messages as messages_store
 from engine.store import outcomes as outcomes_store
 from tests.integration.runtime_kit import (
@@ -113,7 +113,9 @@ class TestAbandoned:
 
     def abandon(self, shop: Pipeline, before: Any) -> int:
         with shop.database.connection() as connection:
-            return outcomes_store.abandoned(connection, before, shop.clock.now())
+            return outcomes_store.abandoned(
+                connection, before, shop.clock.now(), tries=TRIES, pause=RETRY_UNKNOWN
+            )
 
     def test_becomes_unknown(self, make: Make) -> None:
         shop = make()
@@ -133,8 +135,19 @@ class TestAbandoned:
         self.claim(shop)
         shop.at(at(minutes=10))
         assert self.abandon(shop, at(minutes=5)) == 1
-        assert shop.deliver().sent == 1
+        assert shop.deliver().seen == 0  # not at once: its provider may still be at it
+        assert shop.at(at(minutes=11)).deliver().sent == 1
         assert deliveries(shop) == [(1, "unknown"), (2, "accepted")]
+
+    def test_and_not_for_ever(self, make: Make) -> None:
+        shop = make(RETRY)
+        shop.drain(view(who=WHO))
+        for n in range(1, TRIES + 1):
+            shop.at(at(days=n))
+            self.claim(shop)
+            assert self.abandon(shop, at(days=n, minutes=1)) == 1
+        assert shop.messages() == [("again", "unknown", "the worker died before the answer")]
+        assert shop.at(at(days=TRIES + 9)).deliver().seen == 0
 
     def test_unless_its_run_was_stopped_meanwhile(self, make: Make) -> None:
         shop = make(RETRY)
@@ -170,6 +183,19 @@ class TestAbandoned:
         by_callback = {"made_by": "sendgrid"}
         shop.drain(msgspec.structs.replace(said, id="report", context=by_callback))
         assert shop.messages() == [("once", "sent", "by the provider's report")]
+        assert deliveries(shop) == [(1, "accepted")]
+        assert shop.one("select settled_by from delivery") == "report"
+
+    def test_also_while_it_waits_to_be_tried_again(self, make: Make) -> None:
+        shop = make(RETRY)
+        shop.email.answer = silent
+        shop.drain(view(who=WHO))
+        shop.deliver()
+        id = shop.one("select id::text from message")
+        said = event("Email Delivered", at(seconds=30), message_id=id)
+        shop.drain(msgspec.structs.replace(said, id="report", context={"made_by": "sendgrid"}))
+        assert shop.at(at(days=1)).deliver().seen == 0
+        assert shop.messages() == [("again", "sent", "by the provider's report")]
 
 
 class TestMergeInFlight:
@@ -193,7 +219,9 @@ class TestMergeInFlight:
         assert deliveries(shop) == [(1, "accepted")]
         assert shop.one("select live from enrollment") is False
         with shop.database.connection() as connection:
-            assert outcomes_store.abandoned(connection, at(days=1), at(days=1)) == 0
+            assert not outcomes_store.abandoned(
+                connection, at(days=1), at(days=1), tries=TRIES, pause=RETRY_UNKNOWN
+            )
 
     def test_a_refusal_too(self, make: Make) -> None:
         shop = make()

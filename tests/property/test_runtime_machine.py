@@ -30,6 +30,7 @@ from engine.intake.lanes import LANES
 from engine.model.event import Event, EventKind
 from engine.model.message import Email, Message, Rendered
 from engine.model.profile import Profile
+from engine.runtime.attempt import RETRY_UNKNOWN, TRIES
 from engine.runtime.drain import drain
 from engine.store import outcomes as outcomes_store
 from engine.store.database import Database
@@ -281,7 +282,9 @@ class Machine(RuleBasedStateMachine):
     def gives_up_on_the_dead(self) -> None:
         now = self.shop.clock.now()
         with self.witness.connection() as connection:
-            outcomes_store.abandoned(connection, now - timedelta(minutes=5), now)
+            outcomes_store.abandoned(
+                connection, now - timedelta(minutes=5), now, tries=TRIES, pause=RETRY_UNKNOWN
+            )
 
     # -- what must hold
 

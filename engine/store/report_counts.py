@@ -1,0 +1,80 @@
+"""What providers reported, counted by the hour for each journey and provider."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from engine.store.database import Connection
+
+#: Counts older than this say nothing about today.
+_KEPT = timedelta(days=31)
+
+
+def add(connection: Connection, reports: list[tuple[int, str, str]]) -> None:
+    """Add (profile, message id, kind) to what is to be counted."""
+    with (
+        connection.cursor() as cursor,
+        cursor.copy("copy report (profile_id, message_id, kind) from stdin") as copy,
+    ):
+        for report in reports:
+            copy.write_row(report)
+
+
+def fold(connection: Connection, now: datetime) -> int:
+    """Count what was added since the last time, into the hour of ``now``; gives how many reports
+    that were. One pass over these alone, so it costs what came in, not what there is. Reports of
+    messages that are not ours are nobody's."""
+    row = connection.execute(
+        """
+        with fresh as (delete from report returning profile_id, message_id, kind),
+        known as (
+            select m.journey, m.provider, r.kind
+              from fresh r
+              left join former_profile f on f.id = r.profile_id
+              join message m on m.profile_id = coalesce(f.profile_id, r.profile_id)
+                            and m.id = r.message_id),
+        subject as (
+            select 'journey:' || journey as subject, kind from known
+            union all
+            select 'provider:' || provider, kind from known where provider <> ''),
+        counted as (
+            insert into report_hour as h (subject, hour, delivered, bounced, complained)
+            select subject, date_trunc('hour', %s::timestamptz),
+                   count(*) filter (where kind = 'delivered'),
+                   count(*) filter (where kind = 'bounced'),
+                   count(*) filter (where kind = 'complained')
+              from subject group by 1
+            on conflict (subject, hour) do update
+               set delivered = h.delivered + excluded.delivered,
+                   bounced = h.bounced + excluded.bounced,
+                   complained = h.complained + excluded.complained)
+        select count(*) from fresh
+        """,
+        [now],
+    ).fetchone()
+    assert row is not None
+    if row[0]:
+        connection.execute("delete from report_hour where hour < %s", [now - _KEPT])
+    return int(row[0])
+
+
+class Count(NamedTuple):
+    """``subject`` is ``journey:NAME`` or ``provider:NAME``."""
+
+    subject: str
+    delivered: int
+    bounced: int
+    complained: int
+
+
+def since(connection: Connection, start: datetime) -> list[Count]:
+    """The counts of every subject since ``start``, to the hour."""
+    rows = connection.execute(
+        """
+        select subject, sum(delivered)::int, sum(bounced)::int, sum(complained)::int
+          from report_hour where hour > %s - interval '1 hour' group by 1 order by 1
+        """,
+        [start],
+    )
+    return [Count(*row) for row in rows]
