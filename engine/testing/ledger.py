@@ -72,7 +72,8 @@ class Ledger:
     def take(self, taken: Taken) -> None:
         with self._lock:
             self.entries.append(taken)
-            self._write(asdict(taken))
+            if self._file is not None:
+                self._write(asdict(taken))
 
     def stop(self, address: str, at: float) -> None:
         """From ``at`` on, ``address`` wants nothing more. Repeats change nothing."""

@@ -83,7 +83,8 @@ class Poster:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._at_once),
-                timeout=aiohttp.ClientTimeout(self._timeout),
+                # A post's time begins when it has a connection: there may be thousands waiting.
+                timeout=aiohttp.ClientTimeout(sock_connect=self._timeout, sock_read=self._timeout),
             )
         self.posts += 1
         try:

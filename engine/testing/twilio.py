@@ -192,15 +192,22 @@ class TwilioSimulator(Simulator):
             return
         code = int(more) if more else None
 
+        message, callback = self.messages.get(took.reference), took.about["callback"]
+
         async def happen() -> None:
             self.messages.move(took.reference, word, self.clock.now(), code)
+            if due.after == due.happens:
+                await tell()
+
+        async def tell() -> None:
+            if callback and message is not None:
+                form = status_form(message, word, code, self.clock.now())
+                await self._courier.deliver(callback, form)
 
         if not due.again:
             self.poster.later(due.happens, happen)
-        message, callback = self.messages.get(took.reference), took.about["callback"]
-        if callback and message is not None:
-            form = status_form(message, word, code, self.clock.now())
-            self.poster.later(due.after, lambda: self._courier.deliver(callback, form))
+        if due.again or due.after != due.happens:
+            self.poster.later(due.after, tell)
 
     async def _write(self, took: Took, text: str) -> None:
         await self._post_text(took.to, self._hear(took.to, text, took.about["sender"]))
