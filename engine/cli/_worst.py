@@ -66,7 +66,12 @@ def worst_case_data(worst: WorstCase) -> dict[str, Any]:
         "before_caps": dict(worst.before),
         "after_caps": dict(worst.after),
         "binding_caps": [
-            {"messages": cap.messages, "within": show_duration(cap.within), "channel": cap.channel}
+            {
+                "messages": cap.messages,
+                "within": show_duration(cap.within),
+                "channel": cap.channel,
+                "topic": cap.topic,
+            }
             for cap in worst.binding
         ],
     }
@@ -83,4 +88,5 @@ def _weight(figures: Figures) -> float:
 
 def _cap(cap: Cap) -> str:
     channel = "" if cap.channel == "*" else f" by {cap.channel}"
-    return f"{cap.messages}{channel} in {show_duration(cap.within)}"
+    topic = "" if cap.topic == "*" else f" about {cap.topic}"
+    return f"{cap.messages}{channel}{topic} in {show_duration(cap.within)}"

@@ -71,7 +71,7 @@ def _open(hours: Hours, zone: ZoneInfo, day: date) -> tuple[tuple[datetime, date
     for start, end, offset in _offsets(zone, day):
         local = (start + offset).date()
         while (midnight := datetime.combine(local, time(), UTC) - offset) < end:
-            for first, last in _spans(hours, local):
+            for first, last in spans_on(hours, local):
                 opens, closes = max(start, midnight + first), min(end, midnight + last)
                 if opens < closes and found and found[-1][1] == opens:
                     found[-1] = (found[-1][0], closes)
@@ -81,7 +81,8 @@ def _open(hours: Hours, zone: ZoneInfo, day: date) -> tuple[tuple[datetime, date
     return tuple(found)
 
 
-def _spans(hours: Hours, day: date) -> tuple[Span, ...]:
+def spans_on(hours: Hours, day: date) -> tuple[Span, ...]:
+    """The spans of ``hours`` on a day of the calendar."""
     if hours.holidays is not None and is_holiday(hours.country, day):
         return hours.holidays
     return hours.days[day.weekday()]

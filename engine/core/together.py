@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
+from typing import NamedTuple
 
 from engine.core.gate import topic_of
+from engine.core.holds import has_uneven_hours, hold
 from engine.core.worstcase import most
 from engine.model.journey import Journey, Jump, Send
-from engine.model.policy import Cap, Policy, QuietHours
+from engine.model.policy import Cap, Policy
 
 #: Numbers by channel; "*" is all channels together. None: there is no bound.
 Figures = Mapping[str, int | None]
@@ -21,13 +23,15 @@ _DAY = timedelta(days=1)
 @dataclass(frozen=True, slots=True)
 class OfJourney:
     """What one journey can send a shopper: ``figures`` in all, of these ``capped`` and ``free`` of
-    caps. With a ``key`` (its expression) for each key, of which there may be any number."""
+    caps, and those about ``topics`` that have caps of their own ("": about all others that have
+    caps). With a ``key`` (its expression) for each key, of which there may be any number."""
 
     journey: str
     key: str
     figures: Figures
     capped: Figures
     free: Figures
+    topics: Mapping[str, Figures] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +72,30 @@ def worst_case(journeys: Mapping[str, Journey], policy: Policy, within: timedelt
             [_any_keys(each, each.free) for each in every],
         )
     )
-    left = {name: _least(capped[name], _limit(policy, name, within)) for name in channels}
+    by_topic = {
+        topic: {
+            name: _sum(_any_keys(each, each.topics.get(topic, {})).get(name, 0) for each in every)
+            for name in (*channels, "*")
+        }
+        for topic in _topics(policy)
+    }
+    topical = _topical(by_topic, policy, channels, within)
+    left = {
+        name: _least(capped[name], topical[name], _limit(policy, name, within)) for name in channels
+    }
     every_limit = _limit(policy, "*", within)
-    apart = _least(capped["*"], _sum(left.values()))
+    apart = _least(capped["*"], topical["*"], _sum(left.values()))
     left = {name: _least(figure, every_limit) for name, figure in left.items()}
     left["*"] = _least(apart, every_limit)
     binding = tuple(
         cap
         for cap in policy.caps
-        if cap.channel in left and _binds(cap, within, {**capped, "*": apart}[cap.channel], left)
+        if cap.channel in left
+        and (
+            _binds(cap, within, {**capped, "*": apart}[cap.channel], left)
+            if cap.topic == "*"
+            else _exceeds(by_topic[cap.topic][cap.channel], _allowed(cap, within))
+        )
     )
     return WorstCase(within, every, before, left, free, binding)
 
@@ -90,29 +109,74 @@ def _of(
 ) -> OfJourney:
     """``sources`` are the journeys from which jumps lead here: they bring their keys along."""
     keys = [each.trigger.key.source for each in (journey, *sources) if each.trigger.key is not None]
-    longest = max((_length(each) for each in policy.quiet_hours.values()), default=timedelta(0))
+    topics = _topics(policy)
+    longest = max((hold(policy, channel) for channel in channels), default=timedelta(0))
 
-    def group(step: Send) -> tuple[str, bool]:
-        return step.channel, topic_of(policy, step.topic).consent == "none"
+    def group(step: Send) -> _Group:
+        free = topic_of(policy, step.topic).consent == "none"
+        own = "" if free or step.topic not in topics else step.topic
+        return _Group(step.channel, free, own)
 
     groups = {group(step) for step in _sends(journey)}
 
     @cache
-    def count(*some: tuple[str, bool]) -> int | None:
-        # What waits for the morning may meet what another channel, or nothing, holds back.
-        room = longest if len(some) > 1 else timedelta(0)
+    def count(*some: _Group) -> int | None:
+        # What waits for the morning may meet what another channel, or nothing, holds back; what
+        # waits for Monday meets what was due on Monday.
+        apart = len({(each.channel, each.free) for each in some}) > 1
+        uneven = any(has_uneven_hours(policy, each.channel) for each in some)
+        room = longest if apart or uneven else timedelta(0)
         return most(journey, within + room, lambda step: group(step) in some, by_jump=bool(sources))
 
-    def figures(*kinds: bool) -> Figures:
+    def figures(wanted: Callable[[_Group], bool]) -> Figures:
         found = {}
         for name in (*channels, "*"):
-            some = sorted(one for one in groups if name in ("*", one[0]) and one[1] in kinds)
+            some = sorted(one for one in groups if name in ("*", one.channel) and wanted(one))
             apart = _sum(count(one) for one in some)
             found[name] = apart if len(some) < 2 else _least(apart, count(*some))
         return found
 
-    key = keys[0] if keys else ""
-    return OfJourney(journey.name, key, figures(False, True), figures(False), figures(True))
+    def about(topic: str) -> Figures:
+        return figures(lambda one: not one.free and one.topic == topic)
+
+    return OfJourney(
+        journey.name,
+        keys[0] if keys else "",
+        figures(lambda one: True),
+        figures(lambda one: not one.free),
+        figures(lambda one: one.free),
+        {topic: about(topic) for topic in topics},
+    )
+
+
+class _Group(NamedTuple):
+    """Messages that the same caps and hours hold back. ``topic``: only where it has its own."""
+
+    channel: str
+    free: bool
+    topic: str
+
+
+def _topics(policy: Policy) -> list[str]:
+    """The topics that have caps of their own, and "" for all others; none where none has."""
+    own = sorted({cap.topic for cap in policy.caps if cap.topic != "*"})
+    return [*own, ""] if own else []
+
+
+def _topical(
+    by_topic: Mapping[str, Figures], policy: Policy, channels: list[str], within: timedelta
+) -> Figures:
+    """What the caps per topic leave of all topics together, by channel; None: they say nothing."""
+    if not by_topic:
+        return dict.fromkeys((*channels, "*"))
+    left: dict[str, list[int | None]] = {name: [] for name in (*channels, "*")}
+    for topic, wanted in by_topic.items():
+        over_all = _limit(policy, "*", within, topic)
+        each = {c: _least(wanted[c], _limit(policy, c, within, topic)) for c in channels}
+        for channel in channels:
+            left[channel].append(_least(each[channel], over_all))
+        left["*"].append(_least(wanted["*"], _sum(each.values()), over_all))
+    return {name: _sum(figures) for name, figures in left.items()}
 
 
 def _sends(journey: Journey) -> list[Send]:
@@ -139,13 +203,6 @@ def jump_sources(journeys: Mapping[str, Journey]) -> dict[str, list[str]]:
     return found
 
 
-def _length(quiet: QuietHours) -> timedelta:
-    """How long a message may be held."""
-    day = datetime(2000, 1, 1)
-    start, end = datetime.combine(day, quiet.start), datetime.combine(day, quiet.end)
-    return (end - start) % _DAY
-
-
 def _any_keys(found: OfJourney, figures: Figures) -> Figures:
     """For any number of keys there is no bound where there is a message at all."""
     if not found.key:
@@ -153,8 +210,13 @@ def _any_keys(found: OfJourney, figures: Figures) -> Figures:
     return {name: None if figure else figure for name, figure in figures.items()}
 
 
-def _limit(policy: Policy, channel: str, within: timedelta) -> int | None:
-    return _least(*(_allowed(cap, within) for cap in policy.caps if cap.channel == channel))
+def _limit(policy: Policy, channel: str, within: timedelta, topic: str = "*") -> int | None:
+    caps = [cap for cap in policy.caps if (cap.channel, cap.topic) == (channel, topic)]
+    return _least(*(_allowed(cap, within) for cap in caps))
+
+
+def _exceeds(wanted: int | None, allowed: int | None) -> bool:
+    return allowed is not None and (wanted is None or wanted > allowed)
 
 
 def _allowed(cap: Cap, within: timedelta) -> int | None:

@@ -164,4 +164,11 @@ ERRORS = {
         "A step's name is a word or a few without '/', at most 60 letters, and no other step of "
         "the journey has it: plans, reports and tests find the step by it.",
     ),
+    "J030": (
+        "a template that is not registered in India",
+        "The operators of India let through a promotion by SMS only if its template is registered "
+        "with them (DLT). Register it, then write its id under 'dlt: {entity, header, templates}' "
+        "in config/winback.yaml. If none of your shoppers has an Indian number, switch the rules "
+        "of India off there: 'country rules: {IN: off}'.",
+    ),
 }

@@ -89,7 +89,8 @@ WARNINGS = {
     "J066": (
         "a message that the quiet hours swallow",
         "A message that comes due as the quiet hours begin waits for their end, but 'if "
-        "overdue' gives it up before that. So everything due in the evening is lost. Allow more "
+        "overdue' gives it up before that. So everything due in the evening is lost, or before a "
+        "Sunday or holiday that the rules of your country (config/rules) leave out. Allow more "
         "time than the quiet hours last, or write 'when quiet: skip' if it is meant so.",
     ),
     "J080": (

@@ -27,6 +27,7 @@ from engine.model.journey import (
     WaitUntil,
     Webhook,
 )
+from engine.model.policy import Policy
 
 _PURCHASE = "Order Completed"
 
@@ -60,11 +61,24 @@ def _check_promotion(context: Context, step: Send) -> None:
         place, message = context.places[step.path], "SMS, and no quiet hours for them"
         hint = "add 'quiet hours: {sms: 21:00-09:00}' to config/winback.yaml"
         context.report.add("J056", place, message, hint)
+    if policy is not None and _needs_dlt(policy, step):
+        place = context.places[step.path]
+        message = f"a promotion to India, and no DLT id for the template '{short(step.template)}'"
+        hint = f"add 'dlt: {{templates: {{{short(step.template)}: …}}}}' to config/winback.yaml"
+        context.report.add("J030", place, message, hint)
     if step.overdue.rule == "send":
         place = context.places[f"{step.path}/if overdue"]
         context.report.add(
             "J057", place, "a promotion that is sent however late", "write 'skip after 12 hours'"
         )
+
+
+def _needs_dlt(policy: Policy, step: Send) -> bool:
+    """Whether a shop in a country that registers templates sends one that is not."""
+    return any(
+        rule.needs_dlt and step.channel in rule.channels and rule.country == policy.shop.country
+        for rule in policy.rules
+    ) and (policy.dlt is None or step.template not in policy.dlt.templates)
 
 
 def _conditions(journey: Journey) -> Iterator[tuple[Condition, str]]:

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 
 from engine.core.conditions import names_used
 from engine.core.durations import show_duration
+from engine.core.holds import hold
 from engine.language.context import Context
 from engine.language.events import FIELDS
 from engine.language.tree import short
@@ -50,16 +51,22 @@ def _check_calendar(context: Context, journey: Journey) -> None:
 
 
 def _check_quiet(context: Context, step: Send) -> None:
-    """A message that comes due as the quiet hours begin must outlive them."""
-    quiet = None if context.policy is None else context.policy.quiet_hours.get(step.channel)
-    if quiet is None or step.when_quiet == "skip" or step.overdue.rule != "skip":
+    """A message that comes due as the quiet hours begin must outlive them, and those of the
+    country that the shop is in."""
+    policy = context.policy
+    if policy is None or step.when_quiet == "skip" or step.overdue.rule != "skip":
         return
-    length = _length(quiet)
-    if step.overdue.after < length:
-        where = f"{step.path}/if overdue"
+    quiet, country = policy.quiet_hours.get(step.channel), policy.shop.country
+    longest = hold(policy, step.channel, country)
+    if step.overdue.after >= longest:
+        return
+    if quiet is not None and step.overdue.after < _length(quiet):
+        longest = _length(quiet)
         message = f"what comes due at {quiet.start:%H:%M} is given up before {quiet.end:%H:%M}"
-        hint = f"write 'skip after {show_duration(length + timedelta(hours=2))}'"
-        context.report.add("J066", context.places[where], message, hint)
+    else:
+        message = f"quiet hours in {country} can last {show_duration(longest)}, and then it is late"
+    hint = f"write 'skip after {show_duration(longest + timedelta(hours=2))}'"
+    context.report.add("J066", context.places[f"{step.path}/if overdue"], message, hint)
 
 
 def _length(quiet: QuietHours) -> timedelta:

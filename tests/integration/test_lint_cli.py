@@ -167,7 +167,7 @@ def test_the_worst_case_for_programs(project: Path) -> None:
         ],
         "before_caps": {"email": None, "*": None},
         "after_caps": {"email": 1, "*": 1},
-        "binding_caps": [{"messages": 1, "within": "7 days", "channel": "*"}],
+        "binding_caps": [{"messages": 1, "within": "7 days", "channel": "*", "topic": "*"}],
     }
 
 
