@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from engine.core import engagement
+from engine.core.autopause import counts
 from engine.core.receipts import progress, settles, suppresses
 from engine.model.event import Event
 from engine.store import outcomes as outcomes_store
 from engine.store import receipts as receipts_store
+from engine.store import report_counts
 from engine.store.database import Connection
 
 
@@ -31,7 +33,7 @@ def judge(connection: Connection, events: list[Event], profiles: Sequence[int]) 
 def carry_out(
     connection: Connection, events: Sequence[Event], profiles: Sequence[int], now: datetime
 ) -> None:
-    """Settle unknown outcomes, block dead addresses, move the messages on."""
+    """Settle unknown outcomes, block dead addresses, move the messages on, count for the rates."""
     settled = [report for event in events if (report := settles(event))]
     if settled:
         outcomes_store.settle_unknown(connection, settled, now)
@@ -45,3 +47,10 @@ def carry_out(
     ]
     if moved:
         receipts_store.move_on(connection, moved)
+    counted = [
+        (profile, *said)
+        for event, profile in zip(events, profiles, strict=True)
+        if (said := counts(event))
+    ]
+    if counted:
+        report_counts.add(connection, counted)
