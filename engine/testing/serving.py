@@ -42,9 +42,13 @@ class Serving:
         self, connection: Callable[[], asyncio.Protocol], context: ssl.SSLContext | None = None
     ) -> None:
         """Listen at ``host`` and ``port`` (0: a free one, which ``port`` then is)."""
-        server = self._loop.run_until_complete(
-            self._loop.create_server(connection, self.host, self.port, ssl=context, backlog=512)
-        )
+        try:
+            server = self._loop.run_until_complete(
+                self._loop.create_server(connection, self.host, self.port, ssl=context, backlog=512)
+            )
+        except OSError:
+            self._loop.close()
+            raise
         self.port = server.sockets[0].getsockname()[1]
         thread = threading.Thread(target=self._loop.run_forever, name=type(self).__name__)
         thread.start()

@@ -1,0 +1,162 @@
+"""All simulators together, under one plan and one ledger: what a chaos run or a shop's own
+end-to-end test starts, and what ``winback simulators`` shows."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from engine.clock import Clock, SystemClock
+from engine.testing.ledger import Ledger
+from engine.testing.plan import HTTP_FAULTS, SMTP_FAULTS, Plan
+from engine.testing.sendgrid import SendGridSimulator
+from engine.testing.smtp import SmtpSink
+from engine.testing.stories import Callbacks, Stories
+from engine.testing.twilio import TwilioSimulator
+
+PROVIDERS = ("sendgrid", "twilio", "smtp")
+#: The key that SendGrid's simulator is given; it takes any that begins with SG.
+SENDGRID_KEY = "SG.simulated"
+_SENDGRID_SPEC = Path("sendgrid/tsg_mail_v3.json")
+_TWILIO_SPEC = Path("twilio/twilio_api_v2010.messages.json")
+
+
+@dataclass
+class Providers:
+    """A context manager that serves while it is open.
+
+    ``ports``      which providers to start, and where (0: any free port).
+    ``plan``       the faults; each provider takes those that it can have.
+    ``callbacks``  how they report; its ``url`` is where Winback is (its public address), None
+                   for no reports.
+    ``stories``    what becomes of the messages, by provider; else the usual mix.
+    ``rate``       requests taken per second and provider, 0 for any number.
+    ``specs``      folder with ``sendgrid/`` and ``twilio/``, the providers' OpenAPI files.
+    ``keep``       how many messages each remembers; None for all.
+    """
+
+    ports: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PROVIDERS, 0))
+    plan: Plan | None = None
+    callbacks: Callbacks | None = None
+    stories: dict[str, Stories] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    latency: float = 0.0
+    slow: float = 1.0
+    rate: int = 0
+    specs: Path | None = None
+    keep: int | None = None
+    clock: Clock = field(default_factory=SystemClock)
+    sendgrid: SendGridSimulator | None = None
+    twilio: TwilioSimulator | None = None
+    smtp: SmtpSink | None = None
+
+    def __post_init__(self) -> None:
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Raises ``OSError`` when a port is taken."""
+        with ExitStack() as stack:
+            same: dict[str, Any] = {
+                "latency": self.latency,
+                "slow": self.slow,
+                "keep": self.keep,
+                "ledger": self.ledger,
+                "clock": self.clock,
+            }
+            http = {**same, "rate": self.rate}
+            if "sendgrid" in self.ports:
+                self.sendgrid = SendGridSimulator(
+                    port=self.ports["sendgrid"],
+                    plan=self._plan(HTTP_FAULTS),
+                    callbacks=self._callbacks("sendgrid"),
+                    spec=self.specs and self.specs / _SENDGRID_SPEC,
+                    **http,
+                )
+                stack.enter_context(self.sendgrid)
+            if "twilio" in self.ports:
+                self.twilio = TwilioSimulator(
+                    port=self.ports["twilio"],
+                    plan=self._plan(HTTP_FAULTS),
+                    callbacks=self._callbacks("twilio"),
+                    spec=self.specs and self.specs / _TWILIO_SPEC,
+                    **http,
+                )
+                stack.enter_context(self.twilio)
+            if "smtp" in self.ports:
+                self.smtp = SmtpSink(port=self.ports["smtp"], plan=self._plan(SMTP_FAULTS), **same)
+                stack.enter_context(self.smtp)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def running(self) -> list[SendGridSimulator | TwilioSimulator | SmtpSink]:
+        return [there for there in (self.sendgrid, self.twilio, self.smtp) if there is not None]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that make Winback use these instead of the real ones."""
+        found: dict[str, str] = {}
+        if self.sendgrid is not None:
+            found["SENDGRID_BASE_URL"] = self.sendgrid.url
+            found["SENDGRID_API_KEY"] = SENDGRID_KEY
+            found["SENDGRID_WEBHOOK_PUBLIC_KEY"] = self.sendgrid.public_key
+        if self.twilio is not None:
+            found["TWILIO_BASE_URL"] = self.twilio.url
+            found["TWILIO_ACCOUNT_SID"] = self.twilio.account
+            found["TWILIO_AUTH_TOKEN"] = self.twilio.token
+        if self.smtp is not None:
+            found["WINBACK_SMTP_URL"] = self.smtp.url
+        return found
+
+    def drain(self, timeout: float = 30.0) -> bool:
+        """Wait until every report that is due has been posted or given up. False if that takes
+        more than ``timeout`` seconds each."""
+        return all([t.drain(timeout) for t in (self.sendgrid, self.twilio) if t is not None])
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """What has happened so far, by provider: ``requests``, messages ``taken``, ``faults``
+        by name, reports ``posted`` and posts ``accepted``, ``refused``, ``repeated``, given up
+        and ``pending``."""
+        found: dict[str, dict[str, Any]] = {}
+        for there in self.running:
+            row: dict[str, Any] = {
+                "requests": there.requests,
+                "taken": there.count,
+                "faults": dict(sorted(there.faulted.items())),
+            }
+            if not isinstance(there, SmtpSink):
+                poster = there.poster
+                row |= {
+                    "reports": there.events,
+                    "posts": poster.posts,
+                    "accepted": poster.accepted,
+                    "refused": poster.refused,
+                    "repeats": poster.repeats,
+                    "given up": poster.given_up,
+                    "pending": poster.pending,
+                }
+            found[there.provider] = row
+        return found
+
+    def _plan(self, known: frozenset[str]) -> Plan | None:
+        return self.plan.among(known) if self.plan is not None else None
+
+    def _callbacks(self, provider: str) -> Callbacks | None:
+        if self.callbacks is None:
+            return None
+        return replace(
+            self.callbacks,
+            url=f"{self.callbacks.url.rstrip('/')}/callbacks/{provider}",
+            stories=self.stories.get(provider),
+        )
