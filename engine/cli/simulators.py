@@ -202,7 +202,8 @@ def _say_end(providers: Providers, as_json: bool) -> None:
         _line({"end": providers.figures(), "doubled": len(doubled)})
         return
     console = Console()
-    console.print(_table(providers))
+    if not console.is_terminal:  # where there is one, it stands there already
+        console.print(_table(providers))
     console.print(
         f"Stopped. {len(providers.ledger)} messages taken, {len(doubled)} more than once."
     )
