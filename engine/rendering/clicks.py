@@ -49,7 +49,8 @@ class ClickLinks:
 
     def __init__(self, secret: str, public_url: str, rules: LinkRules, shop: Shop) -> None:
         self._key = sha256(b"winback clicks\0" + secret.encode()).digest()
-        self._base = public_url.rstrip("/")
+        self.base = public_url.rstrip("/")
+        self._ours = tuple(self.base + place for place in _OURS)
         self._rules = rules
         self._shop = (urlsplit(shop.url).hostname or "").removeprefix("www.")
 
@@ -57,6 +58,7 @@ class ClickLinks:
         """``html`` with its ``<a href>`` counted; those to leave or to choose stay as they are."""
         if not (self._rules.track or self._rules.utm):
             return html
+        one = _One(self, message)
         made: dict[str, str] = {}
 
         def anchor(found: re.Match[str]) -> str:
@@ -65,10 +67,10 @@ class ClickLinks:
             return _HREF.sub(href, found[0], count=1)
 
         def href(found: re.Match[str]) -> str:
-            url = unescape(found[3] if found[3] is not None else found[4]).strip()
-            if url not in made:
-                made[url] = self._counted(url, message, self._signed)
-            return f'{found[1]}"{escape(made[url])}"'
+            raw = found[3] if found[3] is not None else found[4]
+            if raw not in made:
+                made[raw] = escape(self._counted(unescape(raw).strip(), one, one.signed))
+            return f'{found[1]}"{made[raw]}"'
 
         return _ANCHOR.sub(anchor, html)
 
@@ -76,16 +78,10 @@ class ClickLinks:
         """``text`` of a text message with its links short, and what is to be remembered."""
         if not (self._rules.track or self._rules.utm):
             return text, ()
-        made: dict[str, ShortLink] = {}
-
-        def shortened(url: str, message: Message) -> str:
-            if not self._rules.shorten:
-                return self._signed(url, message)
-            link = made.setdefault(url, ShortLink(self._code(url, message), url))
-            return f"{self._base}/s/{link.code}"
-
-        new = _URL.sub(lambda found: self._counted(found[0], message, shortened), text)
-        return new, tuple(made.values())
+        one = _One(self, message)
+        way = one.shortened if self._rules.shorten else one.signed
+        new = _URL.sub(lambda found: self._counted(found[0], one, way), text)
+        return new, tuple(one.short.values())
 
     def read(self, token: str, url: str) -> Click | None:
         """Whose click on a link to ``url`` it is; None for a link that we did not make."""
@@ -94,49 +90,67 @@ class ClickLinks:
         except (Base64Error, ValueError):
             return None
         body, signature = raw[:_BODY], raw[_BODY:]
-        if not hmac.compare_digest(signature, self._sign(body + url.encode("utf-8", "replace"))):
+        if not hmac.compare_digest(signature, self.sign(body + url.encode("utf-8", "replace"))):
             return None
         return Click(int.from_bytes(body[:8]), str(UUID(bytes=body[8:])))
 
-    def _counted(self, url: str, message: Message, way: Callable[[str, Message], str]) -> str:
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            return url
-        if parts.scheme not in ("http", "https") or not parts.hostname or self._is_ours(url):
-            return url
-        if self._rules.utm and parts.hostname.removeprefix("www.") == self._shop:
-            url = self._with_utm(url, message)
-        return way(url, message) if self._rules.track else url
+    def sign(self, body: bytes) -> bytes:
+        return hmac.digest(self._key, body, "sha256")[:_SIGNATURE]
 
-    def _is_ours(self, url: str) -> bool:
-        return url.startswith(tuple(self._base + place for place in _OURS))
-
-    def _with_utm(self, url: str, message: Message) -> str:
-        parts = urlsplit(url)
+    def utm(self, message: Message) -> str:
+        """What the shop's analytics are told of a link in ``message``, as a query."""
         told = {
             "journey": message.journey,
             "channel": message.channel,
             "template": message.template,
             "step": message.step,
         }
-        more = [
-            (f"utm_{name}", value.format_map(told))
-            for name, value in self._rules.utm.items()
-            if f"utm_{name}=" not in parts.query
-        ]
-        query = "&".join(filter(None, (parts.query, urlencode(more))))
-        return urlunsplit(parts._replace(query=query))
+        values = {f"utm_{n}": value.format_map(told) for n, value in self._rules.utm.items()}
+        return urlencode(values)
 
-    def _signed(self, url: str, message: Message) -> str:
-        body = message.profile_id.to_bytes(8) + UUID(message.id).bytes
-        signature = self._sign(body + url.encode("utf-8", "replace"))
-        token = urlsafe_b64encode(body + signature).decode()
+    def _counted(self, url: str, one: _One, way: Callable[[str], str]) -> str:
+        if not url.startswith(("http://", "https://")) or url.startswith(self._ours):
+            return url
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname or ""
+        except ValueError:
+            return url
+        if not host:
+            return url
+        if self._rules.utm and host.removeprefix("www.") == self._shop:
+            url = urlunsplit(parts._replace(query=_joined(parts.query, one.utm)))
+        return way(url) if self._rules.track else url
+
+
+class _One:
+    """The links of one message: what they share is worked out once."""
+
+    def __init__(self, links: ClickLinks, message: Message) -> None:
+        self._links = links
+        self._base = links.base
+        self._id = UUID(message.id).bytes
+        self._body = message.profile_id.to_bytes(8) + self._id
+        self.utm = links.utm(message)
+        self.short: dict[str, ShortLink] = {}
+
+    def signed(self, url: str) -> str:
+        signature = self._links.sign(self._body + url.encode("utf-8", "replace"))
+        token = urlsafe_b64encode(self._body + signature).decode()
         return f"{self._base}/c/{token}?u={quote(url, safe='')}"
 
-    def _code(self, url: str, message: Message) -> str:
-        body = b"short\0" + UUID(message.id).bytes + url.encode("utf-8", "replace")
-        return urlsafe_b64encode(hmac.digest(self._key, body, "sha256")[:_CODE]).decode()
+    def shortened(self, url: str) -> str:
+        link = self.short.get(url)
+        if link is None:
+            whole = self._links.sign(b"short\0" + self._id + url.encode("utf-8", "replace"))
+            link = ShortLink(urlsafe_b64encode(whole[:_CODE]).decode(), url)
+            self.short[url] = link
+        return f"{self._base}/s/{link.code}"
 
-    def _sign(self, body: bytes) -> bytes:
-        return hmac.digest(self._key, body, "sha256")[:_SIGNATURE]
+
+def _joined(query: str, utm: str) -> str:
+    """``utm`` behind ``query``, but for what that says already."""
+    if "utm_" in query:
+        said = {part.partition("=")[0] for part in query.split("&")}
+        utm = "&".join(part for part in utm.split("&") if part.partition("=")[0] not in said)
+    return "&".join(filter(None, (query, utm)))

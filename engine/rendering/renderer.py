@@ -17,7 +17,7 @@ from engine.model.profile import Profile
 from engine.rendering import locales
 from engine.rendering.catalogue import Catalogue
 from engine.rendering.clicks import ClickLinks
-from engine.rendering.links import Links
+from engine.rendering.links import Asked, Links
 from engine.rendering.parts import one_line, starting_right_to_left
 from engine.rendering.plaintext import tidy
 from engine.rendering.segments import segments_of
@@ -188,7 +188,20 @@ class Renderer:
             "dir": direction,
             "number_locale": locales.shopper_locale(traits, shop.locale, tag),
             "timezone": zone if isinstance(zone, str) else shop.timezone,
+            **self._confirmation(message.profile_id, event),
         }
+
+    def _confirmation(self, profile: int, event: Mapping[str, Any]) -> dict[str, str]:
+        """The link that confirms the yes of a "Consent Pending", and what it was said to; nothing
+        for other events."""
+        channel, topic = event.get("channel"), event.get("topic")
+        try:
+            yes_at = datetime.fromisoformat(event["yes_at"])
+            url = self.links.confirmation(Asked(profile, str(channel), str(topic), yes_at))
+        except (KeyError, TypeError, ValueError):
+            return {}
+        known = self.policy.topics.get(str(topic))
+        return {"confirm_url": url, "confirm_title": known.title if known else ""}
 
     def _known(self, profile: Profile) -> dict[str, Any]:
         """What a template knows of a shopper; ``lifetime_value`` in the shop's currency."""

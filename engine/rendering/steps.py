@@ -25,12 +25,11 @@ def begin() -> None:
     _counted.turns = 0
 
 
-def turn() -> str:
+def turn() -> None:
     """One turn of a loop. Raises ``SecurityError`` past ``MOST_TURNS``."""
     _counted.turns = turns = getattr(_counted, "turns", 0) + 1
     if turns > MOST_TURNS:
         raise SecurityError(f"Its loops turn more than {MOST_TURNS:,} times.")
-    return ""
 
 
 def bound_loops(template: nodes.Template) -> None:
@@ -40,4 +39,4 @@ def bound_loops(template: nodes.Template) -> None:
     places: list[nodes.For | nodes.Macro] = [*loops, *macros]
     for place in places:
         count = nodes.Call(nodes.Name(TURN, "load"), [], [], None, None)
-        place.body.insert(0, nodes.Output([count]).set_lineno(place.lineno))
+        place.body.insert(0, nodes.ExprStmt(count).set_lineno(place.lineno))
