@@ -16,6 +16,7 @@ from engine.model.policy import Policy, Topic
 DEFAULT_TOPICS = {
     "offers": Topic("offers", "Offers", "opt-in"),
     "orders": Topic("orders", "Your orders", "none"),
+    "confirmations": Topic("confirmations", "Confirmations", "none", "legitimate interest"),
 }
 CHANNELS = ("email", "sms")
 

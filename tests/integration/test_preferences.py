@@ -232,7 +232,9 @@ def test_a_shopper_who_was_erased_is_unknown(desk: Desk) -> None:
     [
         ({"locale": "ur-PK"}, "en", "ur", "rtl"),
         ({"language": "hi"}, "en", "hi", "ltr"),
-        ({"locale": "fr"}, "hi-IN,en;q=0.5", "hi", "ltr"),
+        ({"locale": "sv"}, "hi-IN,en;q=0.5", "hi", "ltr"),
+        ({"locale": "fr-CA"}, "", "fr", "ltr"),
+        ({"locale": "ar"}, "de", "ar", "rtl"),
         ({}, "", "en", "ltr"),
         ({"locale": 7}, "xx", "en", "ltr"),
     ],
