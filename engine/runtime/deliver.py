@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from queue import Empty, SimpleQueue
 
+from engine.core.refusals import NO_ADDRESS, NO_PROVIDER, UNRENDERED
 from engine.errors import RenderError
 from engine.model.message import Call, Message, Sms
 from engine.runtime import gate
@@ -26,9 +27,11 @@ from engine.store import claims as claims_store
 from engine.store import messages as messages_store
 from engine.store import outcomes as outcomes_store
 from engine.store import receipts as receipts_store
+from engine.store import refusals as refusals_store
 from engine.store import runs as runs_store
 from engine.store.database import START_AGAIN, Connection
-from engine.store.messages import Candidate, Refusal
+from engine.store.messages import Candidate
+from engine.store.refusals import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +71,8 @@ class Deliverer:
     #: calls under way, and where they come back to
     _flying: int = 0
     _back: SimpleQueue[Attempt] = field(default_factory=SimpleQueue)
+    #: what they said of their providers, and nobody else knows yet
+    _news: News = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._desk = Desk(self.shell)
@@ -197,11 +202,11 @@ class Deliverer:
         broken: list[Refusal] = []
         for candidate in candidates:
             message = candidate.message
-            why = ""
+            why, code = "", UNRENDERED
             if message.channel not in self.shell.channels:
-                why = f"no provider for channel {message.channel}"
+                why, code = f"no provider for channel {message.channel}", NO_PROVIDER
             elif not (self.shell.bare or gate.address(candidate)):
-                why = f"no address for {message.channel}"
+                why, code = f"no address for {message.channel}", NO_ADDRESS
             elif message.channel == "webhook":
                 yield candidate, _call_of(message)
                 continue
@@ -222,12 +227,12 @@ class Deliverer:
                     # A renderer that breaks its contract must not hold up the whole shard.
                     log.exception("template %s failed in a way it should not", message.template)
                     why = f"{type(error).__name__} in template {message.template}"
-            broken.append(Refusal(message.profile_id, message.id, "failed", why))
+            broken.append(Refusal(message.profile_id, message.id, "failed", why, code=code))
         if broken:
             done.failed += len(broken)
             runs = {c.message.id: c.message.enrollment_id for c in candidates}
             with self.shell.database.probing() as connection:
-                messages_store.refuse(connection, broken, now)
+                refusals_store.refuse(connection, broken, now)
                 runs_store.release(connection, [b[0] for b in broken], [runs[b[1]] for b in broken])
 
     def _landed(self) -> list[Attempt]:
@@ -243,6 +248,8 @@ class Deliverer:
             self._flying -= 1
             if len(landed) == 1:
                 until = time.monotonic() + LINGER
+        # At once, so that nothing more goes to a provider that has just turned out to be down.
+        self._news += self._desk.learn(attempt.heard for attempt in landed)
         return landed
 
     def _land_all(self, done: Delivered) -> None:
@@ -254,15 +261,15 @@ class Deliverer:
         then make the calls for those."""
         if not (landed or batch):
             return
-        news = self._desk.learn(attempt.heard for attempt in landed)
         try:
-            claimed = self._record_and_claim(landed, batch, news)
+            claimed = self._record_and_claim(landed, batch)
         except BaseException:
             # The database is away. What we know of these calls is for the next who gets through.
             for attempt in landed:
                 self._back.put(attempt)
             self._flying += len(landed)
             raise
+        self._news.clear()
         statuses = Counter(attempt.result.status for attempt in landed)
         done.sent += statuses["sent"]
         done.failed += statuses["failed"]
@@ -279,15 +286,13 @@ class Deliverer:
             self._flying += 1
             self._pool.submit(self._fly, booked, number)
 
-    def _record_and_claim(
-        self, landed: list[Attempt], batch: list[Booked], news: News
-    ) -> dict[str, int]:
+    def _record_and_claim(self, landed: list[Attempt], batch: list[Booked]) -> dict[str, int]:
         for again in range(_TRIES_TO_RECORD, -1, -1):
             try:
                 with self.shell.database.probing() as connection:
                     if landed:
                         self._record(connection, landed)
-                        self._desk.write(connection, news)
+                        self._desk.write(connection, self._news)
                     candidates = [booked.candidate for booked in batch]
                     claimed = gate.claim_within(connection, self.shell, candidates, carriers(batch))
                     links = [

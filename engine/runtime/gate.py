@@ -23,10 +23,12 @@ from engine.runtime.shell import Shell
 from engine.store import claims as claims_store
 from engine.store import messages as messages_store
 from engine.store import profiles as profiles_store
+from engine.store import refusals as refusals_store
 from engine.store import runs as runs_store
 from engine.store.claims import NOBODY, Carrier
 from engine.store.database import Connection
-from engine.store.messages import Candidate, Refusal
+from engine.store.messages import Candidate
+from engine.store.refusals import Refusal
 
 NO_CARRIERS: Mapping[str, Carrier] = {}
 
@@ -63,7 +65,7 @@ def claim_within(
         return {}
     go, refused = _judge(connection, shell, mine, now)
     if refused:
-        messages_store.refuse(connection, refused, now)
+        refusals_store.refuse(connection, refused, now)
         runs_store.release(connection, ids, [c.message.enrollment_id for c in mine])
     if not go:
         return {}

@@ -10,7 +10,6 @@ from engine.model.message import Message, Sent
 from engine.model.profile import Profile
 from engine.store.database import Connection, texts, to_json
 from engine.store.database import ids as array
-from engine.store.lanes import FENCE
 from engine.store.profiles import PROFILE_COLUMNS, profile_of
 
 _COLUMNS: LiteralString = (
@@ -283,62 +282,6 @@ def suppressed(connection: Connection, addresses: list[str]) -> dict[tuple[str, 
         [texts(addresses)],
     )
     return {(address, channel): reason for address, channel, reason in rows}
-
-
-class Refusal(NamedTuple):
-    """That a message may not go, or not now. ``due_at`` and ``expires_at``: when it is due again
-    and good until; None leaves them as they are. ``code`` is what it is counted under."""
-
-    profile_id: int
-    id: str
-    status: str
-    reason: str
-    due_at: datetime | None = None
-    expires_at: datetime | None = None
-    code: str = ""
-    at: datetime | None = None
-
-
-def refuse(connection: Connection, refusals: Iterable[Refusal], now: datetime) -> None:
-    """Write down what may not go, each at its own time where it has one, else ``now``. What the
-    fence holds stays as it is: the consent or the address that is missing may be what waits in
-    the inbox."""
-    rows = [Refusal(*refusal) for refusal in refusals]
-    connection.execute(
-        f"""
-        with held as ({FENCE}),
-        t as (
-            select * from unnest(%(profiles)s::bigint[], %(ids)s::uuid[], %(statuses)s::text[],
-                                 %(reasons)s::text[], %(dues)s::timestamptz[],
-                                 %(ends)s::timestamptz[], %(codes)s::text[],
-                                 %(times)s::timestamptz[])
-                as t(profile_id, id, status, reason, due_at, expires_at, code, at)),
-        refused as (
-            update message m set status = t.status, reason = t.reason,
-                   due_at = coalesce(t.due_at, m.due_at),
-                   expires_at = coalesce(t.expires_at, m.expires_at),
-                   settled_at = case when t.status = 'due' then null else %(now)s::timestamptz end
-              from t
-             where m.profile_id = t.profile_id and m.id = t.id and m.status = 'due'
-               and not exists (select 1 from held where held.profile_id = m.profile_id)
-            returning m.profile_id, m.id, m.journey, m.step, m.channel, m.topic, t.code, t.at,
-                      m.status = 'due' as waits)
-        insert into refusal (profile_id, message_id, at, journey, step, channel, topic, code, waits)
-        select profile_id, id, coalesce(at, %(now)s), journey, step, channel, topic, code, waits
-          from refused where code <> ''
-        """,
-        {
-            "now": now,
-            "profiles": array(r.profile_id for r in rows),
-            "ids": array(r.id for r in rows),
-            "statuses": texts(r.status for r in rows),
-            "reasons": texts(r.reason for r in rows),
-            "dues": [r.due_at for r in rows],
-            "ends": [r.expires_at for r in rows],
-            "codes": texts(r.code for r in rows),
-            "times": [r.at for r in rows],
-        },
-    )
 
 
 def cancel_stopped(
