@@ -13,7 +13,6 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from datetime import UTC, datetime, timedelta
 from hashlib import blake2b, sha256
 from typing import NamedTuple
 
@@ -27,7 +26,6 @@ _CHANNEL_NAMES = {code: name for name, code in _CHANNELS.items()}
 _SIGNATURE = 9  # bytes: 72 bits, so a forger needs about 2^71 requests
 _BODY = 8 + 1 + 3
 _LENGTH = 28  # characters of 21 bytes in base64
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,15 +50,6 @@ class Asked(NamedTuple):
     yes_at: datetime
 
 
-class Asked(NamedTuple):
-    """What the holder of a link confirms: a yes about ``topic`` ("*": all) said at ``yes_at``."""
-
-    profile_id: int
-    channel: str
-    topic: str
-    yes_at: datetime
-
-
 class Links:
     """Makes and reads the tokens.
 
@@ -73,7 +62,6 @@ class Links:
         if len(secret) < 16:
             raise ConfigError("The secret that signs links has fewer than 16 characters.")
         self._key = sha256(b"winback links\0" + secret.encode()).digest()
-        self._confirming = sha256(b"winback confirmations\0" + secret.encode()).digest()
         self._confirming = sha256(b"winback confirmations\0" + secret.encode()).digest()
         self._base = public_url.rstrip("/")
         room = LONGEST_URL - len("/u/") - _LENGTH
@@ -122,38 +110,6 @@ class Links:
     def preferences(self, token: str) -> str:
         """Where a person chooses what to get."""
         return f"{self._base}/preferences/{token}"
-
-    def confirmation(self, asked: Asked) -> str:
-        """Where the owner of an address confirms a yes. Longer than the others, and never in a
-        header. Raises ``KeyError`` for a channel or topic that has no code here."""
-        mark = _mark(asked.topic)
-        if asked.topic != "*" and mark not in self._topics:
-            raise KeyError(asked.topic)
-        when = (asked.yes_at - _EPOCH) // timedelta(microseconds=1)
-        body = asked.profile_id.to_bytes(8) + bytes([_CHANNELS[asked.channel]]) + mark
-        body += when.to_bytes(8)
-        token = urlsafe_b64encode(body + self._confirmed(body)).decode().rstrip("=")
-        return f"{self._base}/confirm/{token}"
-
-    def read_confirmation(self, token: str) -> Asked | None:
-        """What ``token`` confirms; None for anything that we did not make."""
-        try:
-            raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        except (Base64Error, ValueError):
-            return None
-        body, signature = raw[:-_SIGNATURE], raw[-_SIGNATURE:]
-        signed = hmac.compare_digest(signature, self._confirmed(body))
-        if len(body) != _BODY + 8 or not signed:
-            return None
-        mark = body[9:_BODY]
-        topic = "*" if mark == _mark("*") else self._topics.get(mark)
-        if topic is None:
-            return None
-        yes_at = _EPOCH + timedelta(microseconds=int.from_bytes(body[_BODY:]))
-        return Asked(int.from_bytes(body[:8]), _CHANNEL_NAMES[body[8]], topic, yes_at)
-
-    def _confirmed(self, body: bytes) -> bytes:
-        return hmac.digest(self._confirming, body, "sha256")[:_SIGNATURE]
 
     def confirmation(self, asked: Asked) -> str:
         """Where the owner of an address confirms a yes. Longer than the others, and never in a

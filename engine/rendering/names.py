@@ -24,7 +24,6 @@ VARIABLES = frozenset(
         *("event", "profile", "shop", "offer", "key", "journey", "unsubscribe_url"),
         *("preferences_url", "locale", "dir", "number_locale", "timezone"),
         *("confirm_url", "confirm_title"),
-        *("confirm_url", "confirm_title"),
         *("subject", "preheader", "loop", "caller", "varargs", "kwargs"),
     }
 )
