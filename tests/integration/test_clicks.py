@@ -197,9 +197,10 @@ def test_reports_may_come_twice_and_in_any_order(
     desk.shop.email.handed.clear()
     mailed(desk)
     (message,) = desk.shop.email.ids
+    sent = desk.shop.clock.now()
     said: list[Event] = [
         msgspec.structs.replace(
-            event(name, T0 + timedelta(minutes=1 + n), who=WHO, message_id=message),
+            event(name, sent + timedelta(minutes=1 + n), who=WHO, message_id=message),
             context={"made_by": "sendgrid"},
         )
         for n, name in enumerate(reports)
