@@ -51,14 +51,16 @@ def shell(settings: Settings, *, bare: bool = False) -> Shell:
     shelf = journeys(settings, store)
     rules = policy_of(settings, shelf)
     policy = rules()
+    carriers = channels(settings, policy, clock)
     return Shell(
         store,
         clock,
         shelf.book,
         rules,
         renderer(settings, policy),
-        channels(settings, policy, clock),
+        {channel: first for channel, (first, *_) in carriers.items()},
         bare,
+        fallbacks={channel: others for channel, (_, *others) in carriers.items()},
     )
 
 
@@ -86,14 +88,19 @@ def renderer(settings: Settings, policy: Policy) -> Renderer:
     )
 
 
-def channels(settings: Settings, policy: Policy, clock: Clock) -> dict[str, Channel]:
-    """A provider for each channel; one that config/winback.yaml does not name goes to the local
-    mailbox, so nothing leaves the machine by accident."""
-    chosen = {**DEFAULT_PROVIDERS, **policy.providers}
+def channels(settings: Settings, policy: Policy, clock: Clock) -> dict[str, tuple[Channel, ...]]:
+    """For each channel its provider, and behind it those that stand in for it. One that
+    config/winback.yaml does not name goes to the local mailbox, so nothing leaves the machine by
+    accident."""
     opened: dict[str, Channel] = {}
-    for provider in set(chosen.values()):
-        opened[provider] = open_channel(provider, settings, clock.now)
-    return {name: opened[provider] for name, provider in chosen.items()}
+    chosen: dict[str, tuple[Channel, ...]] = {}
+    for channel, first in {**DEFAULT_PROVIDERS, **policy.providers}.items():
+        names = (first, *policy.sending.fallbacks.get(channel, ()))
+        for name in names:
+            if name not in opened:
+                opened[name] = open_channel(name, settings, clock.now)
+        chosen[channel] = tuple(opened[name] for name in names)
+    return chosen
 
 
 def web_app(settings: Settings, hint: Callable[[set[int]], None]) -> Flask:

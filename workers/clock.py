@@ -42,6 +42,8 @@ AUDIENCES = 5.0
 #: Seconds of the shop's clock between two looks at the calendars, and the least of real time.
 CALENDARS = 60.0
 CALENDARS_AT_LEAST = 1.0
+#: Seconds of real time between two looks at the rates and at what nobody knows of.
+WATCH = 60.0
 
 
 class Ticker:
@@ -71,6 +73,10 @@ class Ticker:
     def calendars(self) -> None:
         """Have those looked for who have reached a calendar."""
         self._look("calendars", lambda: to_do(self.shell), self.queue.calendars)
+
+    def watch(self) -> None:
+        """Have the rates watched and the unknown looked up."""
+        self._look("rates", lambda: True, self.queue.watch)
 
     def _look(self, what: str, due: Callable[[], bool], put: Callable[[], None]) -> None:
         try:
@@ -117,6 +123,7 @@ def main() -> int:
     scheduler.add_job(ticker.audiences, "interval", seconds=AUDIENCES)
     every = max(CALENDARS / at.shell.clock.speed, CALENDARS_AT_LEAST)
     scheduler.add_job(ticker.calendars, "interval", seconds=every)
+    scheduler.add_job(ticker.watch, "interval", seconds=WATCH)
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:

@@ -13,9 +13,11 @@ from engine.intake.lanes import LANES
 from engine.runtime.calendar import calendars_due, to_do
 from engine.runtime.deliver import THREADS, Deliverer
 from engine.runtime.drain import drain as drain_lane
+from engine.runtime.look_up import look_up
 from engine.runtime.shell import SHARDS, Shell
 from engine.runtime.sync import SyncReport
 from engine.runtime.wake import wake as wake_due
+from engine.runtime.watch import watch as watch_rates
 from engine.settings import Settings
 from engine.store import lanes as lanes_store
 from engine.store import messages as messages_store
@@ -105,6 +107,15 @@ def sync() -> None:
     report = bench().sync()
     for problem in report.problems:
         log.warning(problem)
+
+
+def watch() -> None:
+    """Count the providers' reports, pause what goes too far, and look up what nobody knows of."""
+    at = bench()
+    watch_rates(at.shell)
+    done = look_up(at.shell, PATIENCE)
+    if done.asked:
+        log.info("looked up %d messages of unknown outcome: %s", done.asked, done)
 
 
 def calendars() -> None:

@@ -47,6 +47,9 @@ class WorkQueue:
     def sync(self) -> None:
         self._put("sync", "workers.jobs.sync")
 
+    def watch(self) -> None:
+        self._put("watch", "workers.jobs.watch")
+
     def calendars(self) -> None:
         self._put("calendars", "workers.jobs.calendars")
 

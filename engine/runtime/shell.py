@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -34,7 +34,7 @@ class Shell:
     bare: bool = False
     #: event-time replay: timers and messages are judged at their own time, whatever the clock says
     exact: bool = False
-    fallbacks: Mapping[str, tuple[Channel, ...]] = field(default_factory=dict)
+    fallbacks: Mapping[str, Sequence[Channel]] = field(default_factory=dict)
 
     def carriers(self, channel: str) -> tuple[Channel, ...]:
         """Who may carry the messages of a channel, its own provider first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from engine.store.database import Connection
 _KEPT = timedelta(days=31)
 
 
-def add(connection: Connection, reports: list[tuple[int, str, str]]) -> None:
+def add(connection: Connection, reports: Sequence[tuple[int, str, str]]) -> None:
     """Add (profile, message id, kind) to what is to be counted."""
     with (
         connection.cursor() as cursor,

@@ -24,6 +24,8 @@ def demo_policy(rules: Callable[[], Policy], public_url: str) -> Callable[[], Po
             sms_from=real.shop.sms_from or "Chinar",
         )
         channels = {"email", "sms", *real.providers}
-        return replace(real, shop=shop, providers=dict.fromkeys(channels, "file"))
+        sending = replace(real.sending, fallbacks={}, limits={}, warm_up={})
+        files = dict.fromkeys(channels, "file")
+        return replace(real, shop=shop, providers=files, sending=sending)
 
     return policy
