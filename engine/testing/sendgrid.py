@@ -75,9 +75,7 @@ class SendGridSimulator(Simulator):
         self._batches: Batches | None = None
         if self.callbacks is not None:
             self._stories = self.callbacks.stories or Stories(SENDGRID, self.callbacks.seed)
-            self._batches = Batches(
-                self.callbacks, self.poster, self._signer, self.clock.now, self._shop_knows
-            )
+            self._batches = Batches(self.callbacks, self.poster, self._signer, self._shop_knows)
 
     @property
     def public_key(self) -> str:

@@ -141,7 +141,7 @@ def test_messages_are_delivered_and_their_receipts_come_back(
     truth = tmp_path / "ledger.jsonl"
     simulators = start(
         *("simulators", "--sendgrid", "0", "--twilio", "0", "--callback", web),
-        *("--faults", "429=5%,503=5%,cut=3%,lie=2%", "--disorder", "0.2", "--seed", "3"),
+        *("--faults", "429=5%,503=5%,cut=3%,lie=2%", "--disorder", "0.2", "--seed", "3", "--gzip"),
         *("--latency", "0.01", "--ledger", str(truth), "--json"),
     )
     environment = json.loads(simulators.line())["environment"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.channels.sendgrid import MESSAGE_ID, SendGridChannel, body_of
+from engine.clock import ManualClock
 from engine.errors import DeliveryError, OutcomeUnknown
 from engine.testing.plan import Plan
 from engine.testing.sendgrid import SendGridSimulator
@@ -38,7 +40,7 @@ def start() -> Iterator[Start]:
             told: dict[str, str] | None = None,
             **how: Any,
         ) -> tuple[SendGridSimulator, SendGridChannel, Shop]:
-            options = {k: how.pop(k) for k in ("plan", "rate", "spec", "slow") if k in how}
+            options = {k: how.pop(k) for k in ("plan", "rate", "spec", "slow", "clock") if k in how}
             shares = stories if isinstance(stories, dict) else {stories: 1.0}
             inbox = stack.enter_context(Simulator())
             callbacks = Callbacks(
@@ -272,6 +274,17 @@ def test_what_is_not_taken_is_posted_again(start: Start) -> None:
     assert there.drain()
     assert poster.given_up == 1
     assert len(shop.events()) == 2
+
+
+def test_events_go_by_the_shop_s_clock_and_signatures_by_the_machine_s(start: Start) -> None:
+    at = datetime(2031, 1, 1, tzinfo=UTC)
+    there, channel, shop = start(clock=ManualClock(at))
+    channel.send(an_email())
+    assert there.drain()
+    stamp = int(shop.posts[0].headers["x-twilio-email-event-webhook-timestamp"])
+    assert abs(stamp - time.time()) < 60
+    assert {e.time.replace(second=0, microsecond=0) for e in shop.events()} == {at}
+    assert there.ledger is not None and there.ledger.entries[0].at == at.timestamp()
 
 
 def test_posts_can_be_compressed(start: Start) -> None:
