@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from engine.core.consent import allowed, consents_of, stricter
+from engine.core.consent import consents_of, refusal, stricter
 from engine.core.gate import topic_of, uncapped
 from engine.core.law import closed, limits, rules_for
 from engine.core.refusals import meaning
@@ -36,9 +36,10 @@ def check_permission(
     none = uncapped(policy)
     progress("messages and consent")
     opt_out = [name for name, topic in policy.topics.items() if topic.consent == "opt-out"]
+    double = [name for name, topic in policy.topics.items() if topic.consent == "double opt-in"]
     wrong = [
         f"message {found.message}"
-        for found in store.without_consent(connection, none, opt_out, since)
+        for found in store.without_consent(connection, none, opt_out, double, since)
         if not _permitted(connection, policy, found)
     ]
     notes.add("P5", "messages sent without consent", wrong)
@@ -91,7 +92,8 @@ def _permitted(connection: Connection, policy: Policy, found: Handed) -> bool:
             place = (consent.channel, consent.topic)
             known = standing.get(place)
             standing[place] = consent if known is None else stricter(known, consent)
-    return allowed(topic_of(policy, found.topic), found.topic, found.channel, standing.values())
+    topic, words = topic_of(policy, found.topic), standing.values()
+    return not refusal(topic, found.topic, found.channel, words, found.claimed_at)
 
 
 def _known(connection: Connection, found: OverCap) -> int:

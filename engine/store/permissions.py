@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, LiteralString, NamedTuple
 
 from engine.model.policy import Cap
+from engine.model.profile import PAUSED, STOPPED
 from engine.store.audit import FETCH
 from engine.store.database import Connection
 
@@ -37,10 +38,15 @@ _WHERE: LiteralString = """
 
 
 def without_consent(
-    connection: Connection, none: Sequence[str], opt_out: Sequence[str], since: datetime | None
+    connection: Connection,
+    none: Sequence[str],
+    opt_out: Sequence[str],
+    double: Sequence[str],
+    since: datetime | None,
 ) -> Iterator[Handed]:
-    """Messages for which no yes is on record that was given before their claim, or a later no.
-    ``none``: topics that need no consent; ``opt_out``: topics that only a no forbids."""
+    """Messages for which no yes is on record that was given before their claim, or a later no, a
+    STOP or a pause. ``none``: topics that need no consent; ``opt_out``: topics that only a no
+    forbids; ``double``: topics whose yes must have been confirmed."""
     query = f"""{_HANDED}
       left join lateral (
            select granted from consent c
@@ -49,8 +55,18 @@ def without_consent(
             order by c.at desc, c.granted, c.topic = '*' limit 1) c on true
            {_WHERE}
        and m.topic <> all(%(none)s)
-       and not coalesce(c.granted, m.topic = any(%(opt_out)s))"""
-    yield from _handed(connection, query, none=none, opt_out=opt_out, since=since)
+       and (not coalesce(c.granted, m.topic = any(%(opt_out)s))
+            or exists (select from consent h
+                where h.profile_id = m.profile_id and h.channel = m.channel and not h.granted
+                  and h.topic in (%(stopped)s, %(paused)s) and h.at <= m.claimed_at
+                  and coalesce(h.until, 'infinity') > m.claimed_at)
+            or (m.topic = any(%(double)s) and not exists (select from consent_log l
+                where l.profile_id = m.profile_id and l.channel = m.channel
+                  and l.topic in ('*', m.topic) and l.word = 'confirmed'
+                  and l.recorded_at <= m.claimed_at)))"""
+    places = {"stopped": STOPPED, "paused": PAUSED}
+    topics = {"none": none, "opt_out": opt_out, "double": double}
+    yield from _handed(connection, query, **topics, **places, since=since)
 
 
 def suppressed(connection: Connection, since: datetime | None) -> Iterator[Handed]:
@@ -144,7 +160,7 @@ def said(connection: Connection, profile: int, snapshot: str) -> list[Said]:
         """
         select id, kind, name, time, received_at, identifiers, properties, context from event
          where profile_id = %s and pg_visible_in_snapshot(accept_xid, %s::pg_snapshot)
-           and (name in ('Consent Given', 'Consent Withdrawn') or properties ? 'consent'
+           and (name like 'Consent %%' or properties ? 'consent'
                 or context -> 'traits' ? 'consent')
         """,
         [profile, snapshot],
