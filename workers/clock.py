@@ -20,6 +20,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from engine.runtime.attempt import RETRY_UNKNOWN, TRIES
 from engine.runtime.calendar import to_do
+from engine.runtime.look_up import listing
 from engine.runtime.shell import SHARDS, Shell
 from engine.store import clock as clock_store
 from engine.store import lanes as lanes_store
@@ -103,6 +104,7 @@ class Ticker:
             now,
             tries=TRIES,
             pause=self.shell.real(RETRY_UNKNOWN.total_seconds()),
+            listing=listing(self.shell),
         )
         if lost:
             log.warning("%d messages lost their worker on the way; held as unknown", lost)

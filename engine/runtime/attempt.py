@@ -79,7 +79,7 @@ def call(shell: Shell, booked: Booked, attempt: int) -> Attempt:
         due = _later(shell, RETRY_UNKNOWN, attempt)
     settled_at = shell.at(message.due_at)
     look_at = None
-    if status == "unknown":
+    if status == "unknown" and isinstance(channel, LooksUp):
         look_at = settled_at + shell.real(pause_before_look(0).total_seconds())
     result = Result(
         message.profile_id,

@@ -20,6 +20,7 @@ from engine.ports import LooksUp
 from engine.runtime.shell import Shell
 from engine.store import lookups as lookups_store
 from engine.store import messages as messages_store
+from engine.store import runs as runs_store
 from engine.store.lookups import Fate, Unknown
 
 log = logging.getLogger(__name__)
@@ -40,16 +41,21 @@ class LookedUp:
     due: int = 0
 
 
-def look_up(shell: Shell, seconds: float = 3.0) -> LookedUp:
-    """Look up what is to be looked up now, for at most about ``seconds`` of real time."""
-    done = LookedUp()
-    deadline = time.monotonic() + seconds
-    providers = {
+def listing(shell: Shell) -> dict[str, LooksUp]:
+    """The providers that can be asked, by their names."""
+    return {
         each.name: each
         for channel in shell.channels
         for each in shell.carriers(channel)
         if isinstance(each, LooksUp)
     }
+
+
+def look_up(shell: Shell, seconds: float = 3.0) -> LookedUp:
+    """Look up what is to be looked up now, for at most about ``seconds`` of real time."""
+    done = LookedUp()
+    deadline = time.monotonic() + seconds
+    providers = listing(shell)
     if not providers:
         return done
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="look-up") as pool:
@@ -87,8 +93,10 @@ def _write(
     shell: Shell, answers: Iterator[tuple[Unknown, Found]], now: datetime, done: LookedUp
 ) -> None:
     fates: list[Fate] = []
+    asked: list[Unknown] = []
     used: set[str] = set()
     for message, found in answers:
+        asked.append(message)
         if found.reference in used:  # the same words to the same number, twice at once
             continue
         age = (now - message.handed_at) / shell.clock.speed
@@ -97,15 +105,15 @@ def _write(
             continue
         used |= {found.reference} if found.reference else set()
         fates.append(Fate(message.profile_id, message.id, what, found.reference, found.reason))
-    if not fates:
-        return
     with shell.database.probing() as connection:
-        written = lookups_store.settle(connection, fates, now)
+        written = lookups_store.settle(connection, fates, now) if fates else set()
         again = [each for each in fates if each.status == "due" and each.id in written]
         if again:
             messages_store.cancel_stopped(
                 connection, [each.profile_id for each in again], [each.id for each in again], now
             )
+        # Also those that are not looked up any more: nothing is left for a stop to reach.
+        runs_store.release(connection, [m.profile_id for m in asked], [m.run for m in asked])
     done.sent += sum(each.status == "sent" for each in fates)
     done.failed += sum(each.status == "failed" for each in fates)
     done.due += len(again)

@@ -16,6 +16,7 @@ class Unknown(NamedTuple):
 
     profile_id: int
     id: str
+    run: str
     provider: str
     to: str
     trace: str
@@ -45,9 +46,9 @@ def take(
                    look_at = case when m.looks + 1 < %(most)s
                                   then %(now)s + (%(pauses)s::interval[])[m.looks + 2] end
               from due where m.profile_id = due.profile_id and m.id = due.id
-            returning m.profile_id, m.id, m.provider, m.channel, m.attempts, m.looks, m.handed_at,
-                      m.claimed_at)
-        select a.profile_id, a.id::text, a.provider,
+            returning m.profile_id, m.id, m.enrollment_id, m.provider, m.channel, m.attempts,
+                      m.looks, m.handed_at, m.claimed_at)
+        select a.profile_id, a.id::text, a.enrollment_id::text, a.provider,
                coalesce(p.traits ->> case a.channel when 'email' then 'email' else 'phone' end, ''),
                coalesce(d.trace, ''), coalesce(d.handed_at, a.handed_at, a.claimed_at), a.looks,
                array(select o.reference from message o

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from engine.store import runs as runs_store
 from engine.store.database import Connection, texts
 from engine.store.database import ids as array
 
@@ -147,11 +148,13 @@ def abandoned(
     *,
     tries: int,
     pause: timedelta,
+    listing: Collection[str] = (),
     limit: int = 1000,
 ) -> int:
     """Messages whose worker died after the claim: whether the provider has them nobody knows, so
-    they become ``unknown`` and are looked up after ``pause``; or due again where the step says
-    ``on_unknown: retry`` (P4), up to so many ``tries``, each ``pause`` twice the one before."""
+    they become ``unknown``, and are looked up after ``pause`` at the providers that are
+    ``listing`` what they have; or due again where the step says ``on_unknown: retry`` (P4), up to
+    so many ``tries``, each ``pause`` twice the one before."""
     return connection.execute(
         """
         with lost as (
@@ -171,20 +174,28 @@ def abandoned(
                              else 'due' end,
                due_at = case when lost.again then %(now)s + lost.pause else m.due_at end,
                settled_at = case when lost.again then null else %(now)s::timestamptz end,
-               look_at = case when lost.again then null else %(now)s + %(pause)s end, looks = 0,
+               look_at = case when not lost.again and m.provider = any(%(listing)s::text[])
+                              then %(now)s + %(pause)s end, looks = 0,
                reason = case when lost.again and r.status in ('stopped', 'merged') then r.status
                              else 'the worker died before the answer' end
           from lost join enrollment r using (profile_id)
          where m.profile_id = lost.profile_id and m.id = lost.id and r.id = m.enrollment_id
         """,
-        {"before": before, "now": now, "tries": tries, "pause": pause, "limit": limit},
+        {
+            "before": before,
+            "now": now,
+            "tries": tries,
+            "pause": pause,
+            "listing": texts(listing),
+            "limit": limit,
+        },
     ).rowcount
 
 
 def settle_unknown(connection: Connection, reports: list[tuple[str, str]], now: datetime) -> None:
     """Settle unknown outcomes by what the provider reported: (message id, status). Also of
     messages that wait to be tried again: what has arrived must not be sent a second time."""
-    connection.execute(
+    rows = connection.execute(
         """
         with t as (select * from unnest(%(ids)s::text[], %(statuses)s::text[]) as t(id, status)),
         settled as (
@@ -196,14 +207,18 @@ def settle_unknown(connection: Connection, reports: list[tuple[str, str]], now: 
                and exists (
                     select from delivery d where d.profile_id = m.profile_id
                        and d.message_id = m.id and d.outcome = 'unknown')
-            returning m.profile_id, m.id, m.status)
-        update delivery d set settled_by = 'report',
-               outcome = case when s.status = 'sent' then 'accepted' else 'refused' end
-          from settled s where d.profile_id = s.profile_id and d.message_id = s.id
-           and d.outcome = 'unknown'
+            returning m.profile_id, m.id, m.status, m.enrollment_id),
+        noted as (
+            update delivery d set settled_by = 'report',
+                   outcome = case when s.status = 'sent' then 'accepted' else 'refused' end
+              from settled s where d.profile_id = s.profile_id and d.message_id = s.id
+               and d.outcome = 'unknown')
+        select profile_id, enrollment_id::text from settled
         """,
         {"now": now, "ids": texts(r[0] for r in reports), "statuses": texts(r[1] for r in reports)},
-    )
+    ).fetchall()
+    if rows:
+        runs_store.release(connection, [row[0] for row in rows], [row[1] for row in rows])
 
 
 def suppress(connection: Connection, addresses: list[tuple[str, str, str]], at: datetime) -> None:

@@ -207,7 +207,8 @@ def update(connection: Connection, runs: list[Enrollment], traces: Mapping[str, 
 
 
 def release(connection: Connection, profiles: list[int], runs: list[str]) -> None:
-    """Let go of finished runs that have nothing left for a stop to reach."""
+    """Let go of finished runs that have nothing left for a stop to reach. A message that is still
+    looked up may turn out never to have gone, and be due again."""
     connection.execute(
         """
         update enrollment e set live = false
@@ -216,7 +217,8 @@ def release(connection: Connection, profiles: list[int], runs: list[str]) -> Non
            and not exists (
                 select 1 from message m
                  where m.profile_id = e.profile_id and m.enrollment_id = e.id
-                   and m.status in ('due', 'claimed'))
+                   and (m.status in ('due', 'claimed')
+                        or (m.status = 'unknown' and m.look_at is not null)))
         """,
         [ids(profiles), ids(runs)],
     )
