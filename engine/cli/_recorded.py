@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import click
 from rich.console import Console
@@ -26,6 +26,15 @@ def duration(text: str, option: str) -> timedelta:
         return parse_duration(text, short=True)
     except DurationError as error:
         raise click.BadParameter(str(error), param_hint=option) from error
+
+
+def moment(text: str, option: str, now: datetime) -> datetime:
+    """A time as given to ``option``, or how long before ``now`` it is; wrong is wrong usage."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return now - duration(text, option)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def print_errors(console: Console, findings: Iterable[Diagnostic]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from engine import bootstrap
 from engine.cli._database import answering
-from engine.cli._recorded import duration
+from engine.cli._recorded import moment
 from engine.cli.main import FINDINGS, print_json
 from engine.clock import from_environment
 from engine.runtime.audit import PROMISES, AuditReport, audit
@@ -44,7 +43,7 @@ def command(project_dir: Path | None, since: str | None, as_json: bool) -> None:
     """
     settings = Settings.from_environment(project_dir=project_dir)
     clock = from_environment(settings.clock)
-    start = _moment(since, clock.now()) if since else None
+    start = moment(since, "--since", clock.now()) if since else None
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with (
@@ -68,14 +67,6 @@ def command(project_dir: Path | None, since: str | None, as_json: bool) -> None:
         _print(report)
     if not report.ok:
         raise SystemExit(FINDINGS)
-
-
-def _moment(text: str, now: datetime) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return now - duration(text, "--since")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _print(report: AuditReport) -> None:

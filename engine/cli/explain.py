@@ -15,6 +15,8 @@ from engine import bootstrap
 from engine.cli._changes import shop
 from engine.cli.main import FINDINGS, print_json
 from engine.core.book import JourneyBook
+from engine.core.refusals import meaning
+from engine.core.zones import Whereabouts, whereabouts
 from engine.language import load_policy
 from engine.model.message import Message
 from engine.runtime.explain import Explanation, Story, explain
@@ -98,21 +100,27 @@ def command(
         )
         return 0
     answers = [one for one in why_not(found, book) if only in (None, one.journey)]
+    where = whereabouts(found.profile.traits, rules.timezone)
     if as_json:
-        print_json(_document(found, stories, answers, wrong))
+        print_json(_document(found, stories, answers, wrong, where))
     else:
-        _print(found, stories, answers, book)
+        _print(found, stories, answers, book, where)
         if wrong is not None:
             _print_verdict(found, wrong)
     return FINDINGS if wrong else 0
 
 
 def _document(
-    found: Explanation, stories: list[Story], answers: list[WhyNot], wrong: list[str] | None
+    found: Explanation,
+    stories: list[Story],
+    answers: list[WhyNot],
+    wrong: list[str] | None,
+    where: Whereabouts,
 ) -> dict[str, Any]:
     return {
         "profile": found.profile.id,
         "identifiers": found.names,
+        "clocks": {"zones": [zone.key for zone in where.zones], "by": where.by},
         "consents": [msgspec.to_builtins(consent) for consent in found.consents],
         "suppressed": [{"channel": c, "reason": r} for c, r in found.blocks],
         "runs": [
@@ -123,6 +131,10 @@ def _document(
                     {
                         **msgspec.to_builtins(message),
                         "attempts": [a._asdict() for a in found.attempts.get(message.id, ())],
+                        "refusals": [
+                            {"at": r.at, "code": r.code, "waits": r.waits}
+                            for r in found.refusals.get(message.id, ())
+                        ],
                     }
                     for message in story.messages
                 ],
@@ -135,12 +147,17 @@ def _document(
 
 
 def _print(
-    found: Explanation, stories: list[Story], answers: list[WhyNot], book: JourneyBook
+    found: Explanation,
+    stories: list[Story],
+    answers: list[WhyNot],
+    book: JourneyBook,
+    where: Whereabouts,
 ) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     profile = found.profile
     console.print(Text(f"Profile {profile.id}", "bold") + Text(f"  {', '.join(found.names)}"))
     console.print(f"  {len(found.log):,} events, {profile.orders:,} orders")
+    console.print(f"  clocks: {where.words}")
     for consent in found.consents:
         said = "yes" if consent.granted else "no"
         console.print(f"  {said} to {consent.channel} {consent.topic}, {consent.at:%Y-%m-%d %H:%M}")
@@ -189,6 +206,10 @@ def _print_message(console: Console, found: Explanation, message: Message) -> No
     if message.status == "due":
         fate += f", from {message.due_at:%Y-%m-%d %H:%M} on"
     console.print(f"      {message.channel} {message.template} ({message.topic}) {fate}")
+    for refusal in found.refusals.get(message.id, ()):
+        what = "waits" if refusal.waits else "given up"
+        why = f"{meaning(refusal.code)} [{refusal.code}]"
+        console.print(f"      {refusal.at:%Y-%m-%d %H:%M:%S}  {what}: {why}")
     for attempt in found.attempts.get(message.id, ()):
         outcome = attempt.outcome or "no answer yet"
         detail = f" ({attempt.detail})" if attempt.detail else ""

@@ -17,7 +17,7 @@ ORDER = "Order Completed"
 REFUND = "Order Refunded"
 
 #: Traits that come along in the context of any event, by where they lie in it.
-_CONTEXT_TRAITS = (("locale", "locale"), ("timezone", "timezone"))
+_CONTEXT_TRAITS = (("locale", "locale"), ("timezone", "timezone"), ("location", "location"))
 
 
 def absorb(profile: Profile, event: Event) -> Profile:

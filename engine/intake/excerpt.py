@@ -24,8 +24,11 @@ _PROPERTIES = (
     *("product_id", "price", "revenue", "total", "value", "currency"),
     *("channel", "topic", "source", "journey", "segment"),
 )
-_TRAITS = ("email", "phone", "consent", "locale", "timezone")
-_CONTEXT = ("locale", "timezone", "made_by", *CART_FIELDS)
+_TRAITS = (
+    *("email", "phone", "consent", "locale", "timezone"),
+    *("address", "location", "country", "country_code", "region", "state", "province", "city"),
+)
+_CONTEXT = ("locale", "timezone", "location", "made_by", *CART_FIELDS)
 
 #: Of a type that is put together here, mypy can know nothing.
 _typed_dict: Any = TypedDict

@@ -20,6 +20,7 @@ from engine.core.facts import product_ids
 from engine.core.gate import Verdict
 from engine.core.history import bought_product
 from engine.core.profiles import ORDER, money
+from engine.core.refusals import MEANINGS, OVERDUE, meaning
 from engine.core.shopper import Shopper
 from engine.core.zones import zone_named
 from engine.model.event import Event
@@ -32,15 +33,6 @@ from engine.runtime.simulate import Observer, Simulation, Tally, undisturbed
 #: message about the same product a mistake.
 MONTH = timedelta(days=30)
 
-#: Words of the gate and the core -> what is counted. What is not named stands by itself.
-_REASONS = (
-    ("frequency cap", "frequency cap"),
-    ("the cap", "frequency cap"),
-    ("quiet hours", "quiet hours"),
-    ("no consent", "no consent"),
-    ("overdue", "overdue"),
-    ("suppressed", "suppressed"),
-)
 #: Verdicts of a trace of which also the reason is counted: there are only a few of each.
 _DETAILED = frozenset({"branches", "exits", "jumps", "sends", "splits"})
 
@@ -135,14 +127,15 @@ class Watch(Observer):
                 if mark.verdict == "withheld":
                     account.held_back += 1
                 elif mark.verdict == "skips":
-                    account.skipped[_reason(mark.why)] += 1
+                    # The step was too late itself, so there was no message for the gate to judge.
+                    account.skipped[MEANINGS[OVERDUE]] += 1
 
     def judged(self, message: Message, verdict: Verdict) -> None:
         account = self.accounts[message.journey]
         if verdict.action == "skip":
-            account.skipped[_reason(verdict.reason)] += 1
+            account.skipped[meaning(verdict.code)] += 1
         elif verdict.action == "wait":
-            reason = _reason(verdict.reason)
+            reason = meaning(verdict.code)
             if (message.id, reason) not in self._waiting:
                 self._waiting.add((message.id, reason))
                 account.waited[reason] += 1
@@ -187,10 +180,6 @@ class Watch(Observer):
         account.used += 1
         if value is not None:
             account.cost += value * best.percent / 100
-
-
-def _reason(words: str) -> str:
-    return next((name for start, name in _REASONS if words.startswith(start)), words)
 
 
 def _number(value: Any) -> Decimal | None:

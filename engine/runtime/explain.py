@@ -26,9 +26,11 @@ from engine.model.message import Message
 from engine.model.profile import Consent, Profile
 from engine.runtime.plan import read
 from engine.store import explain as explain_store
+from engine.store import refusals as refusals_store
 from engine.store import versions as versions_store
 from engine.store.database import Connection
 from engine.store.explain import Attempt, Logged
+from engine.store.refusals import Refused
 
 
 class Nobody(WinbackError):
@@ -60,7 +62,8 @@ class Story:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """``names`` are the shopper's identifiers, addresses hidden unless they were asked for by
-    them; ``blocks`` are (channel, reason) of suppressed addresses. ``log``, ``traces`` and
+    them; ``blocks`` are (channel, reason) of suppressed addresses, ``attempts`` and ``refusals``
+    by message. ``log``, ``traces`` and
     ``versions`` are what a replay needs."""
 
     profile: Profile
@@ -70,6 +73,7 @@ class Explanation:
     blocks: tuple[tuple[str, str], ...]
     stories: tuple[Story, ...]
     attempts: Mapping[str, tuple[Attempt, ...]]
+    refusals: Mapping[str, tuple[Refused, ...]]
     log: tuple[Logged, ...]
     traces: Mapping[str, list[Mark]]
     versions: Mapping[tuple[str, str], Journey | None]
@@ -97,6 +101,9 @@ def explain(connection: Connection, asked: str, country: str) -> Explanation:
     attempts: dict[str, list[Attempt]] = {}
     for attempt in explain_store.attempts(connection, id):
         attempts.setdefault(attempt.message_id, []).append(attempt)
+    refusals: dict[str, list[Refused]] = {}
+    for refusal in refusals_store.of_profile(connection, id):
+        refusals.setdefault(refusal.message_id, []).append(refusal)
     lines = _Lines(versions)
     return Explanation(
         versions_store.profiles(connection, [id])[id],
@@ -109,6 +116,7 @@ def explain(connection: Connection, asked: str, country: str) -> Explanation:
             for run, _ in runs
         ),
         {id: tuple(found) for id, found in attempts.items()},
+        {id: tuple(found) for id, found in refusals.items()},
         tuple(explain_store.events(connection, id)),
         traces,
         versions,

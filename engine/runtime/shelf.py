@@ -100,7 +100,7 @@ class Shelf:
     def _signature(self) -> Signature:
         with self._database.connection() as connection:
             stamp = versions_store.stamp(connection)
-        files = [self._config]
+        files = [self._config, *sorted(self._config.parent.glob("rules/*.yaml"))]
         if stamp is None:
             files += sorted(self._journeys.glob("*.y*ml"))
         found = []

@@ -136,7 +136,7 @@ def test_caps_quiet_hours_consent_and_addresses_are_counted_apart() -> None:
         view(10, "a", "night"),
     ]
     account = run([LEFT], events, policy).accounts["left"]
-    assert account.skipped == {"frequency cap": 1, "no consent": 1, "no address": 1}
+    assert account.skipped == {"frequency cap": 1, "consent withdrawn": 1, "no address": 1}
     assert account.waited == {"quiet hours": 1}
     assert account.messages == {"email": 2}
 
