@@ -34,7 +34,8 @@ _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 def load_rules(folder: Path) -> tuple[tuple[Rule, ...], list[Diagnostic]]:
     """The rules of every ``*.yaml`` in ``folder``, a file for each country. No folder, no rules.
-    Never raises: what is wrong is among the diagnostics, and its rule is missing."""
+    Never raises: what is wrong is among the diagnostics, and a rule without sound hours is
+    missing."""
     rules: list[Rule] = []
     found: list[Diagnostic] = []
     files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
