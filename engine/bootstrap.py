@@ -51,16 +51,16 @@ def shell(settings: Settings, *, bare: bool = False) -> Shell:
     shelf = journeys(settings, store)
     rules = policy_of(settings, shelf)
     policy = rules()
-    carriers = channels(settings, policy, clock)
+    chosen = carriers(settings, policy, clock)
     return Shell(
         store,
         clock,
         shelf.book,
         rules,
         renderer(settings, policy),
-        {channel: first for channel, (first, *_) in carriers.items()},
+        {channel: first for channel, (first, *_) in chosen.items()},
         bare,
-        fallbacks={channel: others for channel, (_, *others) in carriers.items()},
+        fallbacks={channel: others for channel, (_, *others) in chosen.items()},
     )
 
 
@@ -88,19 +88,29 @@ def renderer(settings: Settings, policy: Policy) -> Renderer:
     )
 
 
-def channels(settings: Settings, policy: Policy, clock: Clock) -> dict[str, tuple[Channel, ...]]:
+def channels(settings: Settings, policy: Policy, clock: Clock) -> dict[str, Channel]:
+    """The provider of each channel."""
+    return {name: first for name, (first, *_) in carriers(settings, policy, clock).items()}
+
+
+def carriers(settings: Settings, policy: Policy, clock: Clock) -> dict[str, tuple[Channel, ...]]:
     """For each channel its provider, and behind it those that stand in for it. One that
     config/winback.yaml does not name goes to the local mailbox, so nothing leaves the machine by
     accident."""
-    opened: dict[str, Channel] = {}
-    chosen: dict[str, tuple[Channel, ...]] = {}
-    for channel, first in {**DEFAULT_PROVIDERS, **policy.providers}.items():
-        names = (first, *policy.sending.fallbacks.get(channel, ()))
-        for name in names:
-            if name not in opened:
-                opened[name] = open_channel(name, settings, clock.now)
-        chosen[channel] = tuple(opened[name] for name in names)
-    return chosen
+    names = providers(policy)
+    opened = {
+        name: open_channel(name, settings, clock.now)
+        for name in {name for each in names.values() for name in each}
+    }
+    return {channel: tuple(opened[name] for name in each) for channel, each in names.items()}
+
+
+def providers(policy: Policy) -> dict[str, tuple[str, ...]]:
+    """The names of those providers."""
+    return {
+        channel: (first, *policy.sending.fallbacks.get(channel, ()))
+        for channel, first in {**DEFAULT_PROVIDERS, **policy.providers}.items()
+    }
 
 
 def web_app(settings: Settings, hint: Callable[[set[int]], None]) -> Flask:

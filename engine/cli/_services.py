@@ -12,6 +12,7 @@ import redis
 
 from engine import bootstrap
 from engine.channels import open_channel
+from engine.cli import _sending
 from engine.embedded.postgres import find_binaries
 from engine.embedded.redis import find_program
 from engine.errors import ConfigError, WinbackError
@@ -39,6 +40,7 @@ def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Check]:
     yield from _content(settings)
     yield from _channels(settings, policy)
     yield _public_url(settings, policy)
+    yield from _sending.examine(settings)
     yield _browser()
 
 
@@ -146,7 +148,8 @@ def _content(settings: Settings) -> Iterator[Check]:
 
 
 def _channels(settings: Settings, policy: Policy) -> Iterator[Check]:
-    for channel, provider in sorted((bootstrap.DEFAULT_PROVIDERS | dict(policy.providers)).items()):
+    chosen = [(c, name) for c, names in bootstrap.providers(policy).items() for name in names]
+    for channel, provider in sorted(chosen):
         name = f"channel {channel}"
         if provider == "file":
             yield Check(name, "note", "goes to the local mailbox, to nobody else")
@@ -169,7 +172,8 @@ def _channels(settings: Settings, policy: Policy) -> Iterator[Check]:
 
 def _public_url(settings: Settings, policy: Policy) -> Check:
     local = urlsplit(settings.public_url).hostname in ("127.0.0.1", "localhost", "::1")
-    real = any(provider != "file" for provider in policy.providers.values())
+    carriers = {*policy.providers.values()}.union(*policy.sending.fallbacks.values())
+    real = bool(carriers - {"file"})
     if local and real:
         return Check(
             "public url",

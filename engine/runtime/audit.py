@@ -55,7 +55,8 @@ class AuditReport:
     ``lost_events``      accepted, and neither waiting nor worked.
     ``known_late``       messages that went before their stop was accepted, though it had
                          happened by then: no violation, but never hidden.
-    ``unknown``          messages whose provider never answered.
+    ``unknown``          messages whose provider never answered, and nothing has told since;
+                         those that a report or a look-up told are in ``facts`` as ``resolved``.
     ``wire_ms``          the widest time from a claim to the provider's call, in real ms.
     ``facts``            figures: what there is, and what is left to do.
     """

@@ -69,6 +69,7 @@ def facts(connection: Connection) -> dict[str, int]:
                (select count(*) from enrollment where status = 'active'),
                (select count(*) from enrollment where status = 'stopped'),
                (select count(*) from enrollment where status = 'active' and wake_at is null),
+               (select count(*) from delivery where settled_by <> ''),
                count(*),
                count(*) filter (where status = 'sent'),
                count(*) filter (where status = 'due'),
@@ -81,7 +82,7 @@ def facts(connection: Connection) -> dict[str, int]:
         """
     ).fetchone()
     assert row is not None
-    names = ("refused_at_the_door", "runs", "active", "stopped", "standing_still")
+    names = ("refused_at_the_door", "runs", "active", "stopped", "standing_still", "resolved")
     statuses = ("sent", "due", "claimed", "unknown", "failed", "skipped", "cancelled")
     return dict(zip((*names, "messages", *statuses), row, strict=True))
 

@@ -113,3 +113,26 @@ def settle(connection: Connection, fates: list[Fate], now: datetime) -> set[str]
         },
     )
     return {str(row[0]) for row in rows}
+
+
+class Counts(NamedTuple):
+    """Of unknown outcomes: messages that are still so, those of them that are still looked up,
+    and attempts that a report or a look-up has resolved."""
+
+    open: int
+    to_look_up: int
+    resolved: int
+
+
+def counts(connection: Connection) -> Counts:
+    """Reads the whole of the deliveries: for a person, not for a hot path."""
+    row = connection.execute(
+        """
+        select count(*) filter (where status = 'unknown')::int,
+               count(*) filter (where status = 'unknown' and look_at is not null)::int,
+               (select count(*) from delivery where settled_by <> '')::int
+          from message where status = 'unknown'
+        """
+    ).fetchone()
+    assert row is not None
+    return Counts(*row)

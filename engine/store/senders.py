@@ -21,6 +21,12 @@ class State(NamedTuple):
     probes: int
 
 
+def known(connection: Connection) -> bool:
+    """Whether the database has been brought so far that it holds any of this."""
+    row = connection.execute("select to_regclass('sender_state') is not null").fetchone()
+    return row is not None and bool(row[0])
+
+
 def states(connection: Connection) -> list[State]:
     rows = connection.execute(
         "select provider, kind, reason, since, until, probes from sender_state order by provider"
@@ -144,6 +150,11 @@ class Pause(NamedTuple):
 WINBACK = "winback"
 
 _PAUSE: LiteralString = "subject, since, by, reason, figures, resumed_at, resumed_by"
+
+
+def journeys(connection: Connection) -> set[str]:
+    """The journeys that anybody ever entered."""
+    return {row[0] for row in connection.execute("select distinct journey from journey_version")}
 
 
 def pauses(connection: Connection) -> list[Pause]:
