@@ -112,8 +112,6 @@ def stricter(one: Consent, other: Consent) -> Consent:
         return best
     denied = _latest(_denied(one), _denied(other))
     confirmed = _latest(one.confirmed_at, other.confirmed_at)
-    if confirmed is not None and denied is not None and confirmed <= denied:
-        confirmed = None
     if (denied, confirmed) == (best.denied_at, best.confirmed_at):
         return best
     return msgspec.structs.replace(best, denied_at=denied, confirmed_at=confirmed)
@@ -220,9 +218,10 @@ def _merged(
     if noes:
         no = max(noes, key=_rank)
         ends = [word.until for word in noes if word.until is not None]
-        # As late as all that it outdoes, so that only what is said from now on can lift it.
-        latest = max(word.at for word in words)
-        return Consent(*place, False, latest, no.source, until=max(ends, default=None))
+        # A no to a topic is as late as all that it outdoes, a yes to the whole channel among it.
+        # One to the channel is not: the topics that both sides say yes to have theirs after it.
+        at = no.at if place[1] == "*" else max(word.at for word in words)
+        return Consent(*place, False, at, no.source, until=max(ends, default=None))
     own = [side[place] for side in (mine, theirs) if place in side]
     kept = own[0] if len(own) == 1 else stricter(own[0], own[1])
     if kept.confirmed_at and any(_unconfirmed(place, side) for side in (mine, theirs)):

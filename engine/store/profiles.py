@@ -107,8 +107,7 @@ def write_consents(connection: Connection, decisions: list[tuple[int, Consent]])
         on conflict (profile_id, channel, topic) do update set
             (granted, at, source, until, denied_at, confirmed_at) = (
                 select w.granted, w.at, w.source, w.until, d.denied,
-                       case when w.granted and d.confirmed > coalesce(d.denied, '-infinity')
-                            then d.confirmed end
+                       case when w.granted then d.confirmed end
                   from (select excluded.granted, excluded.at, excluded.source, excluded.until
                          where (excluded.at, not excluded.granted,
                                 coalesce(excluded.until, '-infinity'))
