@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import time, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.core.book import open_book
+from engine.language import load_policy
 from engine.model.event import Event
-from engine.model.policy import Cap, Policy, QuietHours, Topic
+from engine.model.policy import Cap, Hours, Policy, QuietHours, Rule, Topic
 from engine.runtime.audit import audit
 from engine.store.database import Database
 from tests.integration.audit_kit import Make, breakable, found, healthy, judged, known, mailed
 from tests.integration.runtime_kit import TOPICS, module_database
-from tests.unit.core.build import at, event, view
+from tests.unit.core.build import at, event, journey, send, view
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +154,70 @@ def test_a_time_zone_learned_later_is_not_held_against_the_gate(make: Make) -> N
     report = judged(shop, policy)
     assert report.ok
     assert report.unjudged == 1
+
+
+FRANCE = load_policy(Path(__file__).parents[2] / "config" / "winback.yaml")[0].rules
+TEXTED = journey(send("sms", "text"), name="texted")
+
+
+def texted(make: Make, when: Any) -> Any:
+    """A French shopper was sent a text message, under rules that know no country."""
+    shop = make(TEXTED)
+    shop.drain(view(when, who=("user:1", "phone:+33612345678")))
+    assert shop.deliver().sent == 1
+    return shop
+
+
+@pytest.mark.parametrize(
+    "days, words",
+    [
+        (0, []),  # a Monday, ten in Paris
+        (6, ["messages sent in quiet hours of FR"]),
+        (35, ["messages sent in public holiday of FR"]),  # Easter Monday
+    ],
+)
+def test_what_went_against_the_rules_of_a_country_is_found(
+    make: Make, days: int, words: list[str]
+) -> None:
+    shop = texted(make, at(days=days))
+    assert judged(shop).ok
+    found_now = found(judged(shop, Policy(topics=TOPICS, rules=FRANCE)))
+    assert found_now == ({"P5": words} if words else {})
+
+
+def test_the_gate_and_the_audit_agree_about_a_country(make: Make) -> None:
+    policy = Policy(topics=TOPICS, rules=FRANCE)
+    shop = make(TEXTED, policy=policy)
+    shop.drain(view(at(days=6), who=("user:1", "phone:+33612345678")))
+    assert shop.deliver().sent == 0
+    shop.at(at(days=6, hours=22)).deliver()
+    assert judged(shop).ok
+    shop.run_sql("update message set claimed_at = %s", at(days=6))
+    assert found(judged(shop)) == {"P5": ["messages sent in quiet hours of FR"]}
+
+
+def test_a_country_learned_later_is_not_held_against_the_gate(make: Make) -> None:
+    shop = mailed(make)  # at 11:00 UTC on a Monday
+    closed = Hours(((),) * 7)
+    rules = (Rule("FR", "", "France", frozenset({"email"}), closed),)
+    policy = Policy(topics=TOPICS, rules=rules)
+    assert judged(shop, policy).ok
+    address = {"address": {"country": "FR"}}
+    shop.drain(event("Identify", at(hours=3), kind="identify", **address))
+    report = judged(shop, policy)
+    assert (report.ok, report.unjudged) == (True, 1)
+
+
+def test_mails_beyond_the_cap_of_a_topic_are_found(make: Make) -> None:
+    shop = make()
+    shop.drain(known(), view(product="a"), view(product="b"))
+    shop.at(at(hours=2)).wake()
+    assert shop.deliver().sent == 2
+
+    def beyond(topic: str) -> int:
+        cap = Cap(1, timedelta(days=1), topic=topic)
+        return judged(shop, Policy(topics=TOPICS, caps=(cap,))).promises["P5"]
+
+    # Both were claimed at the same moment, so either is one too many.
+    assert beyond("offers") == beyond("*") > 0
+    assert beyond("news") == 0

@@ -66,9 +66,9 @@ def _with(allowed: str, more: str = "") -> str:
 def test_a_country_is_switched_off_by_one_line(tmp_path: Path) -> None:
     assert load(tmp_path, "country rules: {FR: off}", fr=RULE)[0].rules == ()
     assert len(load(tmp_path, "country rules: {FR: on}", fr=RULE)[0].rules) == 1
-    _, found = load(tmp_path, "country rules: {RF: off}", fr=RULE)
+    _, found = load(tmp_path, "country rules: {FRA: off}", fr=RULE)
     assert len(found) == 1
-    assert found[0].endswith("there are no rules of 'RF' — did you mean 'FR'?")
+    assert found[0].endswith("there are no rules of 'FRA' — did you mean 'FR'?")
 
 
 def test_a_shop_without_rules_has_none(tmp_path: Path) -> None:
