@@ -19,19 +19,21 @@ FINDINGS = 1
 
 #: The order in which a person meets them; a command that is not named here comes after.
 ORDER = (
-    *("up", "demo", "lint", "test", "simulate", "plan", "apply", "explain", "replay"),
+    *("up", "demo", "lint", "test", "preview", "send-test", "simulate", "plan", "apply"),
+    *("explain", "replay"),
     *("audit", "bench", "simulators", "import", "export", "erase", "doctor"),
 )
 
 _MODULES = {
-    info.name.removesuffix("_"): info.name
+    info.name.removesuffix("_").replace("_", "-"): info.name
     for info in pkgutil.iter_modules(engine.cli.__path__)
     if info.name != "main" and not info.name.startswith("_")
 }
 
 
 class Commands(click.Group):
-    """One command per module of this package (``import_.py`` is the command ``import``)."""
+    """One command per module of this package (``import_.py`` is the command ``import``,
+    ``send_test.py`` is ``send-test``)."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return sorted(_MODULES, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n))

@@ -83,6 +83,13 @@ def _way_out(mail: Email, page: Page) -> Iterator[Check]:
     way = headers.get("list-unsubscribe", "")
     if "<http" not in way:
         yield Check("way out", "finding", "it has no List-Unsubscribe link (RFC 8058)")
+    elif re.search(r"<http://(localhost|127\.[\d.]+)[:/]", way):
+        yield Check(
+            "way out",
+            "note",
+            "its links lead to this machine, which no reader reaches",
+            "export WINBACK_PUBLIC_URL=https://…",
+        )
     elif "<https://" not in way:
         yield Check(
             "way out",
@@ -136,7 +143,7 @@ def _links(page: Page) -> Iterator[Check]:
                 f"it shows {shown[1]} and leads to {host}, as phishing does",
                 "show words instead of an address",
             )
-    if any(link.startswith("http://") for link, _ in page.links):
+    if any(re.match(r"http://(?!localhost|127\.)", link) for link, _ in page.links):
         yield Check("links", "note", "some links are http://", "write https://")
 
 

@@ -72,6 +72,10 @@ class Renderer:
         except RenderError as error:
             raise self._placed(error) from error
 
+    def locales(self, template: str, channel: str) -> set[str]:
+        """The languages that a template has for ``channel``. Raises ``RenderError`` for none."""
+        return set(self._catalogue.locales(template, channel))
+
     def check(self, template: str, channel: str) -> list[Diagnostic]:
         """Compile every language of one template and tell what is wrong, [] if nothing is."""
         findings = []

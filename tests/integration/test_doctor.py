@@ -186,3 +186,18 @@ def test_a_domain_is_looked_at_by_the_records_given(tmp_path: Path) -> None:
 def test_records_without_a_domain_are_a_mistake(tmp_path: Path) -> None:
     run = CliRunner().invoke(group, ["doctor", "--selector", "s1"])
     assert run.exit_code == 2 and "go with --domain" in run.output
+
+
+def test_the_shops_own_mails_are_looked_at_too(shop: Path, tmp_path: Path) -> None:
+    configure(shop, "{email: file}")
+    zone = tmp_path / "zone.txt"
+    zone.write_text("@ MX 10 mail\n")
+    run = CliRunner().invoke(
+        group,
+        ["--project-dir", str(shop), "doctor", "--json", "--domain=shop.example",
+         "--records", str(zone)],
+        env={"WINBACK_PUBLIC_URL": "https://go.shop.example"},
+    )  # fmt: skip
+    said = {check["name"]: check for check in json.loads(run.stdout)["checks"]}
+    assert said["mails"]["state"] == "ok"
+    assert int(said["mails"]["says"].split()[0]) > 40
