@@ -22,7 +22,7 @@ COMMANDS = group.list_commands(click.Context(group))
 
 def test_every_file_is_a_command_in_the_order_people_meet_them() -> None:
     files = {
-        path.stem.removesuffix("_")
+        path.stem.removesuffix("_").replace("_", "-")
         for path in (ROOT / "engine" / "cli").glob("*.py")
         if path.stem != "main" and not path.stem.startswith("_")
     }
