@@ -100,7 +100,24 @@ def test_what_a_refusal_means(
             channel.send(an_email())
         channel.close()
     assert (refused.value.permanent, refused.value.suppress) == (permanent, suppress)
+    assert refused.value.fault == ("account" if status in (401, 403) else "")
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "fault"),
+    [(429, {}, "busy"), (503, {"Retry_After": "9"}, "busy"), (503, {}, "away")],
+)
+def test_whose_fault_it_is_that_nothing_goes(
+    status: int, headers: dict[str, str], fault: str
+) -> None:
+    with SendGridSimulator() as there:
+        channel = SendGridChannel("SG.key", there.url)
+        there.script([answering(status, b"", **headers)])
+        with pytest.raises(DeliveryError) as refused:
+            channel.send(an_email())
+        channel.close()
+    assert refused.value.fault == fault
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
@@ -164,6 +181,7 @@ def test_nobody_there_is_known_not_taken() -> None:
     with pytest.raises(DeliveryError, match="cannot be reached") as refused:
         channel.send(an_email())
     assert not refused.value.permanent
+    assert refused.value.fault == "away"
 
 
 def test_tls_is_checked_and_an_unknown_certificate_is_known_not_taken(

@@ -81,6 +81,25 @@ def test_what_a_reply_means(
     assert sink.connections == 1
 
 
+@pytest.mark.parametrize(
+    ("stage", "reply", "fault"),
+    [
+        ("mail", "550 5.1.8 sender domain not found", "account"),
+        ("mail", "530 5.7.0 authentication required", "account"),
+        ("mail", "451 4.3.0 try later", "away"),
+        ("mail", "552 5.3.4 too large", ""),
+        ("rcpt", "550 5.1.1 no such user", ""),
+        ("rcpt", "450 4.2.1 greylisted", ""),
+        ("end", "554 5.7.1 looks like spam", ""),
+    ],
+)
+def test_whose_fault_it_is(
+    sink: SmtpSink, channel: SmtpChannel, stage: Stage, reply: str, fault: str
+) -> None:
+    sink.script([SmtpFault(stage, reply)])
+    assert refused(channel).fault == fault
+
+
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
 @pytest.mark.parametrize("kind", ["cut", "hang"])
 def test_a_connection_lost_before_the_mail_means_not_taken(
@@ -122,6 +141,7 @@ def test_nobody_there() -> None:
         port = sink.port
     error = refused(SmtpChannel("127.0.0.1", port, lambda: SENT, timeout=0.5))
     assert not error.permanent
+    assert error.fault == "away"
     assert "cannot be reached" in str(error)
 
 

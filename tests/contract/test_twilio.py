@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.channels.twilio import TwilioChannel, answer, parse, verify
-from engine.channels.twilio_codes import DEAD, MISCONFIGURED
+from engine.channels.twilio_codes import ACCOUNT, DEAD, MISCONFIGURED
 from engine.errors import DeliveryError, OutcomeUnknown
 from engine.testing.simulator import answering
 from engine.testing.twilio import TwilioSimulator
@@ -79,6 +79,32 @@ def test_what_an_error_code_means(
 
 def test_the_code_table_does_not_contradict_itself() -> None:
     assert not DEAD & MISCONFIGURED
+    assert not ACCOUNT & (DEAD | MISCONFIGURED)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "fault"),
+    [
+        (401, 20003, "account"),
+        (403, 20005, "account"),
+        (400, 30002, "account"),
+        (400, 21606, "account"),
+        (400, 21659, "account"),
+        (402, 99999, "account"),
+        (400, 21611, "busy"),
+        (500, 20500, "away"),
+        (400, 30034, ""),
+        (400, 21610, ""),
+    ],
+)
+def test_whose_fault_it_is(
+    there: TwilioSimulator, channel: TwilioChannel, status: int, code: int, fault: str
+) -> None:
+    body = json.dumps({"code": code, "message": "no", "status": status}).encode()
+    there.script([answering(status, body)])
+    with pytest.raises(DeliveryError) as refused:
+        channel.send(an_sms())
+    assert refused.value.fault == fault
 
 
 def test_a_wrong_token_is_said_plainly(there: TwilioSimulator) -> None:
