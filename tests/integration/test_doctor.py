@@ -173,12 +173,13 @@ def test_a_domain_is_looked_at_by_the_records_given(tmp_path: Path) -> None:
     zone = tmp_path / "zone.txt"
     zone.write_text('@ TXT "v=spf1 mx -all"\n@ MX 10 mail\n_dmarc TXT "v=DMARC1; p=none"\n')
     run = CliRunner().invoke(
-        group, ["--project-dir", str(tmp_path), "doctor", "--json", "--domain",
-                     "--records", str(zone)],
-    )  # fmt: skip
+        group,
+        ["--project-dir", str(tmp_path), "doctor", "--json", "--domain", "--records", str(zone)],
+        standalone_mode=False,
+    )
     report = json.loads(run.stdout)
     states = {check["name"]: check["state"] for check in report["checks"]}
-    assert run.exit_code == 1 and report["findings"] == 1, run.output
+    assert run.return_value == 1 and report["findings"] == 1, run.output
     assert states["domain"] == states["SPF"] == states["DMARC"] == "ok"
     assert states["DKIM"] == "finding" and states["alignment"] == "note"
 
