@@ -115,8 +115,10 @@ def _consent_code(topic: Topic, name: str, channel: str, consents: Collection[Co
 
 
 def _unregistered(policy: Policy, message: Message, rules: Sequence[Rule]) -> Verdict | None:
-    """The operators of India drop what is not registered with them, and bill it."""
-    rule = next((rule for rule in rules if rule.needs_dlt), None)
+    """The operators of India drop what a shop of theirs has not registered, and bill it. What
+    comes from abroad takes another route."""
+    home = policy.shop.country
+    rule = next((rule for rule in rules if rule.needs_dlt and rule.country == home), None)
     if rule is None or (policy.dlt is not None and message.template in policy.dlt.templates):
         return None
     why = f"{rule.title}: the template '{message.template}' has no DLT id"

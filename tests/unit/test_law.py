@@ -157,12 +157,18 @@ class TestTheEdge:
 
 class TestIndia:
     def test_without_its_id_a_promotion_is_not_sent(self) -> None:
+        home = Shop(country="IN")
         for dlt in (None, Dlt("1" * 19, "WILLOW", {"other": "1" * 19})):
-            found = verdict(INDIAN, "2026-06-03T10:00", dlt=dlt)
+            found = verdict(INDIAN, "2026-06-03T10:00", dlt=dlt, shop=home)
             assert (found.action, found.code) == ("skip", "law.in.dlt")
             assert "'t' has no DLT id" in found.reason
-            assert verdict(INDIAN, "2026-06-03T10:00", topic="orders", dlt=dlt) == SEND
-            assert verdict(FRENCH, "2026-06-03T10:00", dlt=dlt) == SEND
+            for more in ({"topic": "orders"}, {"channel": "email"}):
+                assert verdict(INDIAN, "2026-06-03T10:00", dlt=dlt, shop=home, **more) == SEND
+            assert verdict(FRENCH, "2026-06-03T10:00", dlt=dlt, shop=home) == SEND
+        assert verdict(INDIAN, "2026-06-03T10:00", dlt=REGISTERED, shop=home) == SEND
+
+    def test_from_abroad_none_is_needed(self) -> None:
+        assert verdict(INDIAN, "2026-06-03T10:00", dlt=None) == SEND
 
 
 class TestSeveralZones:
