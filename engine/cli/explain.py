@@ -13,6 +13,7 @@ from rich.text import Text
 
 from engine import bootstrap
 from engine.cli._changes import shop
+from engine.cli._consent import print_consent
 from engine.cli.main import FINDINGS, print_json
 from engine.core.book import JourneyBook
 from engine.core.refusals import meaning
@@ -122,6 +123,10 @@ def _document(
         "identifiers": found.names,
         "clocks": {"zones": [zone.key for zone in where.zones], "by": where.by},
         "consents": [msgspec.to_builtins(consent) for consent in found.consents],
+        "consent_log": [
+            {k: v for k, v in line._asdict().items() if k not in ("profile", "identifier")}
+            for line in found.proof
+        ],
         "suppressed": [{"channel": c, "reason": r} for c, r in found.blocks],
         "runs": [
             {
@@ -130,6 +135,7 @@ def _document(
                 "messages": [
                     {
                         **msgspec.to_builtins(message),
+                        "basis": found.bases.get(message.id, ""),
                         "attempts": [a._asdict() for a in found.attempts.get(message.id, ())],
                         "refusals": [
                             {"at": r.at, "code": r.code, "waits": r.waits}
@@ -158,9 +164,7 @@ def _print(
     console.print(Text(f"Profile {profile.id}", "bold") + Text(f"  {', '.join(found.names)}"))
     console.print(f"  {len(found.log):,} events, {profile.orders:,} orders")
     console.print(f"  clocks: {where.words}")
-    for consent in found.consents:
-        said = "yes" if consent.granted else "no"
-        console.print(f"  {said} to {consent.channel} {consent.topic}, {consent.at:%Y-%m-%d %H:%M}")
+    print_consent(console, found)
     for channel, reason in found.blocks:
         console.print(Text(f"  blocked on {channel}: {reason}", "red"))
     for story in stories:
@@ -205,7 +209,8 @@ def _print_message(console: Console, found: Explanation, message: Message) -> No
     fate = f"{message.status}{': ' + message.reason if message.reason else ''}"
     if message.status == "due":
         fate += f", from {message.due_at:%Y-%m-%d %H:%M} on"
-    console.print(f"      {message.channel} {message.template} ({message.topic}) {fate}")
+    basis = f", on {found.bases[message.id]}" if message.id in found.bases else ""
+    console.print(f"      {message.channel} {message.template} ({message.topic}{basis}) {fate}")
     for refusal in found.refusals.get(message.id, ()):
         what = "waits" if refusal.waits else "given up"
         why = f"{meaning(refusal.code)} [{refusal.code}]"

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from engine.core.emitted import ours
+from engine.core.receipts import REPORTER
 from engine.model.event import Event
 from engine.model.profile import Profile
 
@@ -25,8 +26,10 @@ def absorb(profile: Profile, event: Event) -> Profile:
     Winback made teaches nothing of who the shopper is or when they were here."""
     learned: dict[str, Any] = {}
     context = event.context
-    seen = True
+    seen, reported = True, False
     if context:
+        # A report of yesterday's bounce must not bring back yesterday's address.
+        reported = REPORTER in context
         seen = not ours(context)
         for key, trait in _CONTEXT_TRAITS:
             value = context.get(key)
@@ -43,7 +46,8 @@ def absorb(profile: Profile, event: Event) -> Profile:
         learned.update(event.properties)
     for identifier in event.identifiers if seen else ():
         kind, _, value = identifier.partition(":")
-        if kind in ("email", "phone") and profile.traits.get(kind) != value:
+        had = profile.traits.get(kind)
+        if kind in ("email", "phone") and had != value and not (had and reported):
             learned[kind] = value
     if learned.pop("consent", None) is not None:
         learned.pop("proof", None)

@@ -25,6 +25,7 @@ from engine.model.journey import Journey
 from engine.model.message import Message
 from engine.model.profile import Consent, Profile
 from engine.runtime.plan import read
+from engine.store import consent_log
 from engine.store import explain as explain_store
 from engine.store import refusals as refusals_store
 from engine.store import versions as versions_store
@@ -62,14 +63,16 @@ class Story:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """``names`` are the shopper's identifiers, addresses hidden unless they were asked for by
-    them; ``blocks`` are (channel, reason) of suppressed addresses, ``attempts`` and ``refusals``
-    by message. ``log``, ``traces`` and
-    ``versions`` are what a replay needs."""
+    them; ``proof`` is every decision about consent, ``bases`` the lawful basis of each message
+    that went, by id; ``blocks`` are (channel, reason) of suppressed addresses, ``attempts`` and
+    ``refusals`` by message. ``log``, ``traces`` and ``versions`` are what a replay needs."""
 
     profile: Profile
     names: tuple[str, ...]
     merged_from: int
     consents: tuple[Consent, ...]
+    proof: tuple[consent_log.Line, ...]
+    bases: Mapping[str, str]
     blocks: tuple[tuple[str, str], ...]
     stories: tuple[Story, ...]
     attempts: Mapping[str, tuple[Attempt, ...]]
@@ -110,6 +113,8 @@ def explain(connection: Connection, asked: str, country: str) -> Explanation:
         tuple(name if name in names else _hidden(name) for name in known),
         explain_store.merged_from(connection, id),
         tuple(explain_store.consents(connection, id)),
+        tuple(consent_log.of(connection, id)),
+        explain_store.bases(connection, id),
         tuple(explain_store.suppressions(connection, known)),
         tuple(
             Story(run, lines.of(run, traces[run.id]), tuple(messages.get(run.id, ())))

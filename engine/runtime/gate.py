@@ -70,7 +70,8 @@ def claim_within(
     if not go:
         return {}
     claims = [(c.message.profile_id, c.message.id, carriers.get(c.message.id, NOBODY)) for c in go]
-    return claims_store.claim(connection, claims, None if shell.exact else now)
+    bases = {name: topic.lawful_basis for name, topic in shell.policy().topics.items()}
+    return claims_store.claim(connection, claims, None if shell.exact else now, bases)
 
 
 #: Without the journey's stops nobody can say that the purchase has not come (P3).

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from engine.store.database import Connection, texts
+from engine.store.database import Connection, texts, to_json
 from engine.store.database import ids as array
 from engine.store.lanes import FENCE
 
@@ -25,10 +25,12 @@ def claim(
     connection: Connection,
     claims: Sequence[tuple[int, str, Carrier]],
     now: datetime | None,
+    bases: Mapping[str, str] | None = None,
 ) -> dict[str, int]:
     """Claim messages (profile, id, carrier) for one attempt each, unless the fence holds their
     shopper or their journey or provider has been paused; gives id -> attempt number. ``now`` None
-    (event-time replay): each is claimed at the time it is due.
+    (event-time replay): each is claimed at the time it is due. ``bases``: by topic, why the law
+    lets it go, which is kept with the message.
 
     Fence and claim are one statement, so one snapshot, and that snapshot is kept with the
     message: the audit holds it against the transactions that accepted stop events, which no
@@ -40,7 +42,8 @@ def claim(
         claimed as (
             update message m set status = 'claimed', attempts = attempts + 1, reason = '',
                    claimed_at = coalesce(%(now)s::timestamptz, due_at),
-                   gate_snapshot = pg_current_snapshot(), provider = t.provider
+                   gate_snapshot = pg_current_snapshot(), provider = t.provider,
+                   basis = coalesce(%(bases)s::jsonb ->> m.topic, '')
               from unnest(%(profiles)s::bigint[], %(ids)s::uuid[], %(providers)s::text[],
                           %(traces)s::text[]) as t(profile_id, id, provider, trace)
              where m.profile_id = t.profile_id and m.id = t.id and m.status = 'due'
@@ -56,6 +59,7 @@ def claim(
         """,
         {
             "now": now,
+            "bases": to_json(bases or {}),
             "profiles": array(profile for profile, _, _ in claims),
             "ids": array(id for _, id, _ in claims),
             "providers": texts(carrier.provider for _, _, carrier in claims),

@@ -57,6 +57,14 @@ def messages(connection: Connection, profile: int) -> list[Message]:
     return [Message(*row) for row in connection.execute(query.encode(), [profile])]
 
 
+def bases(connection: Connection, profile: int) -> dict[str, str]:
+    """Message -> the lawful basis that it went on, of those that went."""
+    rows = connection.execute(
+        "select id::text, basis from message where profile_id = %s and basis <> ''", [profile]
+    )
+    return {str(id): str(basis) for id, basis in rows}
+
+
 class Attempt(NamedTuple):
     """One attempt to hand a message to a provider."""
 
