@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Where messages go until config/winback.yaml says otherwise. A webhook goes where its step says.
-DEFAULT_PROVIDERS = {"email": "file", "sms": "file", "webhook": "webhook"}
+DEFAULT_PROVIDERS = {"email": "file", "sms": "file", "whatsapp": "file", "webhook": "webhook"}
 
 
 def database(settings: Settings, *, connections: int = 8) -> Database:

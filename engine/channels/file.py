@@ -26,7 +26,7 @@ import msgspec
 from engine.channels import mime
 from engine.channels.base import ChannelSettings, phone_number
 from engine.errors import DeliveryError
-from engine.model.message import Email, Receipt, Rendered, Sms
+from engine.model.message import Email, Receipt, Rendered, Sms, WhatsApp
 
 _UNSAFE = re.compile(r"[^0-9A-Za-z_-]")
 _NAMES = re.compile(r"([0-9A-Za-z_-]+)(?:\.(\d+))?\.(eml|json)")
@@ -51,8 +51,8 @@ class FileChannel:
         written to is a ``DeliveryError`` to try again."""
         if isinstance(rendered, Email):
             data, suffix = mime.build(rendered, self._now()), "eml"
-        elif not isinstance(rendered, Sms):
-            raise DeliveryError("The mailbox takes mail and text messages only.", permanent=True)
+        elif not isinstance(rendered, Sms | WhatsApp):
+            raise DeliveryError("The mailbox takes messages only.", permanent=True)
         else:
             phone_number(rendered.to)
             data, suffix = msgspec.json.encode(rendered), "json"
@@ -92,7 +92,7 @@ class Letter(NamedTuple):
     was written, by the machine's clock; ``sent`` by the clock of the shop."""
 
     message_id: str
-    kind: Literal["email", "sms"]
+    kind: Literal["email", "sms", "whatsapp"]
     copy: int
     at: datetime
     sent: datetime | None
@@ -142,20 +142,7 @@ def _read(path: Path, written: int) -> Letter | None:
     try:
         data = path.read_bytes()
         if found[3] == "json":
-            sms = msgspec.json.decode(data, type=Sms)
-            return Letter(
-                name,
-                "sms",
-                copy,
-                at,
-                None,
-                sms.to,
-                sms.sender,
-                "",
-                sms.body,
-                "",
-                {"Segments": f"{sms.segments} ({sms.encoding})"},
-            )
+            return _short_message(name, copy, at, data)
     except (OSError, msgspec.DecodeError) as error:
         _log.warning("mailbox: %s cannot be read: %s", path.name, error)
         return None
@@ -175,6 +162,19 @@ def _read(path: Path, written: int) -> Letter | None:
         _unix(html.get_content()) if html else "",
         {key: str(value) for key, value in mail.items()},
     )
+
+
+def _short_message(name: str, copy: int, at: datetime, data: bytes) -> Letter:
+    """A text or WhatsApp message. Only the latter has a ``content_sid``."""
+    if b'"content_sid":' in data:
+        chat = msgspec.json.decode(data, type=WhatsApp)
+        values = "\n".join(f"{key}: {value}" for key, value in chat.variables.items())
+        headers = {"Content-Sid": chat.content_sid}
+        text = chat.body or values
+        return Letter(name, "whatsapp", copy, at, None, chat.to, chat.sender, "", text, "", headers)
+    sms = msgspec.json.decode(data, type=Sms)
+    headers = {"Segments": f"{sms.segments} ({sms.encoding})"}
+    return Letter(name, "sms", copy, at, None, sms.to, sms.sender, "", sms.body, "", headers)
 
 
 def _unix(text: str) -> str:

@@ -7,7 +7,6 @@ to, and comes back in it.
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -40,14 +39,13 @@ from engine.channels.base import (
     without_personal,
 )
 from engine.channels.http import Pool
+from engine.channels.twilio_form import WHATSAPP, fields_of
 from engine.errors import ConfigError, DeliveryError, OutcomeUnknown
 from engine.model.event import Event
 from engine.model.lookup import Asked, Found
-from engine.model.message import Receipt, Rendered, Sms
+from engine.model.message import Receipt, Rendered, Sms, WhatsApp
 
-LONGEST_BODY = 1600
 _LATER = timedelta(minutes=5)
-_SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
 
 
 class _Http(HttpClient):  # type: ignore[misc]
@@ -92,7 +90,7 @@ def _from_twilio(text: str) -> bool:
 
 
 class TwilioChannel:
-    """Sends text messages through Twilio's Messages resource. Times are in seconds.
+    """Sends text and WhatsApp messages through Twilio's Messages resource. Times are in seconds.
 
     ``callback`` is the address for status reports, "" for none.
     """
@@ -120,18 +118,7 @@ class TwilioChannel:
         )
 
     def send(self, rendered: Rendered) -> Receipt:
-        if not isinstance(rendered, Sms):
-            raise DeliveryError("Twilio carries text messages, not mail.", permanent=True)
-        if not rendered.sender:
-            raise DeliveryError("The shop has no sms_from in its configuration.", permanent=True)
-        if not 1 <= len(rendered.body) <= LONGEST_BODY:
-            raise DeliveryError(
-                f"The text has {len(rendered.body)} characters: Twilio takes 1 to {LONGEST_BODY}.",
-                permanent=True,
-            )
-        fields: dict[str, Any] = {"to": phone_number(rendered.to), "body": rendered.body}
-        by_service = _SERVICE.fullmatch(rendered.sender)
-        fields["messaging_service_sid" if by_service else "from_"] = rendered.sender
+        fields = fields_of(rendered)
         if self._callback:
             query = urlencode({"message": rendered.message_id})
             fields["status_callback"] = f"{self._callback}?{query}"
@@ -146,6 +133,8 @@ class TwilioChannel:
         return Receipt("twilio", sent.sid)
 
     def trace(self, rendered: Rendered) -> str:
+        if isinstance(rendered, WhatsApp):
+            return twilio_lookup.whatsapp_trace(rendered.to)
         assert isinstance(rendered, Sms)
         return twilio_lookup.trace(rendered.to, rendered.body)
 
@@ -227,13 +216,13 @@ def _fields(raw_body: bytes) -> list[tuple[str, str]]:
     return parse_qsl(raw_body.decode("utf-8"), keep_blank_values=True, max_num_fields=200)
 
 
-_STATUS_NAMES = {
-    "sent": "SMS Sent",
-    "delivered": "SMS Delivered",
-    "read": "SMS Read",
-    "failed": "SMS Failed",
-    "undelivered": "SMS Failed",
-    "canceled": "SMS Failed",
+STATUS_NAMES = {
+    "sent": "Sent",
+    "delivered": "Delivered",
+    "read": "Read",
+    "failed": "Failed",
+    "undelivered": "Failed",
+    "canceled": "Failed",
 }
 
 
@@ -250,7 +239,7 @@ def parse(raw_body: bytes, url: str, received_at: datetime) -> list[Event]:
     status = form.get("MessageStatus") or form.get("SmsStatus") or "received"
     if status in ("received", "receiving"):
         return _incoming(form, sid, received_at)
-    if status not in _STATUS_NAMES:
+    if status not in STATUS_NAMES:
         return []
     properties: dict[str, Any] = {"provider": "twilio", "reference": sid, "status": status}
     message = parse_qs(urlsplit(url).query).get("message")
@@ -260,26 +249,29 @@ def parse(raw_body: bytes, url: str, received_at: datetime) -> list[Event]:
     if code.isascii() and code.isdigit():
         properties["code"] = int(code)
         properties["permanent"] = int(code) in codes.DEAD
-    return _about(
-        form.get("To", ""), f"{sid}:{status}", _STATUS_NAMES[status], received_at, properties
-    )
+    to = form.get("To", "")
+    name = f"{_kind(to)} {STATUS_NAMES[status]}"
+    return _about(to, f"{sid}:{status}", name, received_at, properties)
+
+
+def _kind(number: str) -> str:
+    return "WhatsApp" if number.startswith(WHATSAPP) else "SMS"
 
 
 def _incoming(form: Mapping[str, str], sid: str, received_at: datetime) -> list[Event]:
     """What a shopper wrote, to which of our numbers. What it asks for is for the shop's own table
     of keywords to say (``engine.core.keywords``); Twilio's reading of it comes along."""
-    channel = "whatsapp" if form.get("From", "").startswith("whatsapp:") else "sms"
+    kind = _kind(form.get("From", ""))
     properties: dict[str, Any] = {
         "provider": "twilio",
         "reference": sid,
-        "channel": channel,
-        "to": form.get("To", "").removeprefix("whatsapp:"),
+        "channel": kind.lower(),
+        "to": form.get("To", "").removeprefix(WHATSAPP),
         "body": form.get("Body", ""),
     }
     if form.get("OptOutType"):
         properties["opt_out_type"] = form["OptOutType"]
-    name = "WhatsApp Replied" if channel == "whatsapp" else "SMS Replied"
-    return _about(form.get("From", ""), sid, name, received_at, properties)
+    return _about(form.get("From", ""), sid, f"{kind} Replied", received_at, properties)
 
 
 def answer(text: str) -> tuple[str, str]:
@@ -293,7 +285,7 @@ def _about(
     number: str, event_id: str, name: str, received_at: datetime, properties: dict[str, Any]
 ) -> list[Event]:
     """The event of one phone number; none for a short code or a name."""
-    number = number.removeprefix("whatsapp:")
+    number = number.removeprefix(WHATSAPP)
     try:
         identifiers = (f"phone:{phone_number(number)}",)
     except DeliveryError:

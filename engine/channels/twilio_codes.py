@@ -16,6 +16,8 @@ DEAD = frozenset(
         30005,  # unknown handset
         30006,  # landline
         63003,  # not on WhatsApp
+        63024,  # WhatsApp knows no such recipient
+        63033,  # the recipient blocked the shop on WhatsApp
     }
 )
 
@@ -34,6 +36,7 @@ ACCOUNT = frozenset(
         21701,  # no such messaging service
         21704,  # the messaging service has no number
         30002,  # account suspended
+        63007,  # the number that sends is not on WhatsApp
         90010,  # account not active
     }
 )
@@ -45,11 +48,18 @@ QUEUE_FULL = 21611
 MISCONFIGURED = frozenset(
     {
         21408,  # region not enabled
+        21655,  # no such content sid
+        21656,  # the content's variables do not fit
         30007,  # filtered by the carrier
         30034,  # A2P 10DLC not registered
         30450,  # pumping protection
         30610,  # quiet hours of the compliance toolkit
+        63005,  # content that WhatsApp does not take
+        63013,  # against WhatsApp's rules
         63016,  # outside WhatsApp's 24 hours
         63020,  # Meta's invitation not accepted
+        63021,  # content that WhatsApp does not take
+        63027,  # no such template in this language
+        63028,  # another number of variables than the template has
     }
 )

@@ -40,9 +40,9 @@ def counts(event: Event) -> tuple[str, Kind] | None:
         return None
     permanent = event.properties.get("permanent") is True
     match event.name:
-        case "Email Delivered" | "SMS Delivered":
+        case "Email Delivered" | "SMS Delivered" | "WhatsApp Delivered":
             return message, "delivered"
-        case "Email Bounced" | "SMS Failed" if permanent:
+        case "Email Bounced" | "SMS Failed" | "WhatsApp Failed" if permanent:
             return message, "bounced"
         case "Email Spam Reported":
             return message, "complained"

@@ -22,6 +22,7 @@ BY_MACHINE = {
     "Email Opened": "Email Opened By Machine",
     "Email Clicked": "Email Clicked By Machine",
     "SMS Clicked": "SMS Clicked By Machine",
+    "WhatsApp Clicked": "WhatsApp Clicked By Machine",
 }
 
 #: Nobody reads a mail and follows a link of it so soon after it was handed to the provider.

@@ -21,9 +21,16 @@ _TAKEN = frozenset(
         "SMS Sent",
         "SMS Delivered",
         "SMS Read",
+        "WhatsApp Clicked",
+        "WhatsApp Clicked By Machine",
+        "WhatsApp Sent",
+        "WhatsApp Delivered",
+        "WhatsApp Read",
     }
 )
-_REFUSED = frozenset({"Email Dropped", "SMS Failed"})
+_REFUSED = frozenset({"Email Dropped", "SMS Failed", "WhatsApp Failed"})
+#: Reports of a number that can be dead, and the channel on which it then is.
+_DEAD = {"SMS Failed": "sms", "WhatsApp Failed": "whatsapp"}
 
 #: Key of the context that says who reports. The collector takes it out of what it is sent: a
 #: write key stands in every page of the shop, and its reader must not get an address suppressed.
@@ -48,8 +55,8 @@ def suppresses(event: Event) -> tuple[str, str, str] | None:
     permanent = event.properties.get("permanent") is True
     if event.name == "Email Spam Reported" or (event.name == "Email Bounced" and permanent):
         kind, channel = "email:", "email"
-    elif event.name == "SMS Failed" and permanent:
-        kind, channel = "phone:", "sms"
+    elif event.name in _DEAD and permanent:
+        kind, channel = "phone:", _DEAD[event.name]
     else:
         return None
     for identifier in event.identifiers:
@@ -74,6 +81,11 @@ _PROGRESS = {
     "SMS Clicked By Machine": DELIVERED,
     "SMS Read": OPENED,
     "SMS Clicked": CLICKED,
+    "WhatsApp Sent": PROCESSED,
+    "WhatsApp Delivered": DELIVERED,
+    "WhatsApp Clicked By Machine": DELIVERED,
+    "WhatsApp Read": OPENED,
+    "WhatsApp Clicked": CLICKED,
 }
 #: What went wrong with a message, the worse the higher: of two the worse stays, in any order.
 UNSUBSCRIBED, DROPPED, FAILED, BOUNCED, COMPLAINED = range(1, 6)
@@ -81,6 +93,7 @@ _TROUBLE = {
     "Email Unsubscribed": UNSUBSCRIBED,
     "Email Dropped": DROPPED,
     "SMS Failed": FAILED,
+    "WhatsApp Failed": FAILED,
     "Email Bounced": BOUNCED,
     "Email Spam Reported": COMPLAINED,
 }

@@ -98,13 +98,13 @@ ERRORS = {
     ),
     "J017": (
         "unknown channel",
-        "Winback sends by email and sms.",
+        "Winback sends by email, sms and whatsapp.",
     ),
     "J018": (
         "the template is not there",
         "The folder templates/NAME must hold the text for this channel: email.en.mjml (or "
-        ".html) for email, sms.en.txt for sms, and one file more per language. The name is the "
-        "folder's, without a path.",
+        ".html or .md) for email, sms.en.txt for sms, whatsapp.en.yaml for whatsapp, and one file "
+        "more per language. The name is the folder's, without a path.",
     ),
     "J019": (
         "a step that is never reached",

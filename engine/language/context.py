@@ -18,7 +18,7 @@ DEFAULT_TOPICS = {
     "orders": Topic("orders", "Your orders", "none"),
     "confirmations": Topic("confirmations", "Confirmations", "none", "legitimate interest"),
 }
-CHANNELS = ("email", "sms")
+CHANNELS = ("email", "sms", "whatsapp")
 
 
 @dataclass(slots=True)

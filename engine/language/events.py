@@ -87,9 +87,9 @@ NAMES = (
     "Consent Resumed",
     "SMS Replied",
     "WhatsApp Replied",
-    "WhatsApp Help Requested",
     *(f"Email {what}" for what in _MAIL.split(", ")),
     *(f"SMS {what}" for what in _TEXT.split(", ")),
+    *(f"WhatsApp {what}" for what in _TEXT.split(", ")),
 )
 
 #: What counts as money or as a yes of the shopper, or is Winback's own: a journey that made one
@@ -99,7 +99,7 @@ OTHERS_ONLY = frozenset(
         *("Identify", "Page", "Screen", "Group", "Alias", "Consent Given", "Calendar Reached"),
         *("Consent Pending", "Consent Confirmed", "Consent Paused", "Consent Resumed"),
         *("Order Completed", "Order Updated", "Order Refunded", "Order Cancelled"),
-        *(name for name in NAMES if name.startswith(("Email ", "SMS "))),
+        *(name for name in NAMES if name.startswith(("Email ", "SMS ", "WhatsApp "))),
     }
 )
 

@@ -13,6 +13,7 @@ from engine.language.tree import Tree, short
 from engine.model.journey import AnyStep, Overdue, Send
 
 _TEMPLATE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_SUFFIX = {"email": "mjml", "sms": "txt", "whatsapp": "yaml"}
 _LATE = {"skip after ": "skip", "next window after ": "next window"}
 
 
@@ -70,7 +71,7 @@ def _check_template(context: Context, node: Tree, template: str, channel: str | 
             context.report.add("J018", node.place, message, hint)
         elif channel is not None and not any(folder.glob(f"{channel}.*")):
             message = f"template '{template}' has no text for {channel}"
-            example = {"email": "email.en.mjml", "sms": "sms.en.txt"}[channel]
+            example = f"{channel}.en.{_SUFFIX[channel]}"
             context.report.add("J018", node.place, message, f"add {folder / example}")
 
 

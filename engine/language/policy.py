@@ -8,8 +8,8 @@ from typing import Literal
 
 from engine.language.countries import load_rules, read_dlt, switched_off
 from engine.language.fields import Fields, read_choice, read_entries
-from engine.language.link_rules import read_links
 from engine.language.keywords import read_keywords
+from engine.language.link_rules import read_links
 from engine.language.reader import parse
 from engine.language.report import Place, Report
 from engine.language.restraints import read_caps, read_channel, read_quiet_hours
@@ -25,7 +25,11 @@ KEYS = (
     *("shop", "topics", "quiet hours", "caps", "providers", "limits", "warm up", "auto pause"),
     *("ads consent", "blast radius", "links", "country rules", "dlt"),
 )
-PROVIDERS = {"email": ("file", "smtp", "sendgrid"), "sms": ("file", "twilio")}
+PROVIDERS = {
+    "email": ("file", "smtp", "sendgrid"),
+    "sms": ("file", "twilio"),
+    "whatsapp": ("file", "twilio"),
+}
 _DEFAULT_PROVIDERS = {"email": "file", "sms": "file"}
 
 

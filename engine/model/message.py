@@ -95,6 +95,26 @@ class Sms(msgspec.Struct, frozen=True):
     short_links: tuple[ShortLink, ...] = ()
 
 
+class WhatsApp(msgspec.Struct, frozen=True):
+    """A rendered WhatsApp message: a template that WhatsApp has approved, and what goes into it.
+
+    ``content_sid``  the template, as Twilio names it (HX…); ``variables`` by their name in it.
+    ``body``         what its reader will see, as far as the shop's own copy of the text tells;
+                     "" where it has none. It is not sent.
+    ``short_links``  in ``variables``; must be remembered before it goes out.
+    """
+
+    message_id: str
+    to: str
+    sender: str
+    content_sid: str
+    variables: dict[str, str] = {}
+    body: str = ""
+    locale: str = "en"
+    journey: str = ""
+    short_links: tuple[ShortLink, ...] = ()
+
+
 class Call(msgspec.Struct, frozen=True):
     """A webhook, ready to be posted as JSON to ``to``."""
 
@@ -104,7 +124,7 @@ class Call(msgspec.Struct, frozen=True):
     journey: str = ""
 
 
-Rendered = Email | Sms | Call
+Rendered = Email | Sms | WhatsApp | Call
 
 
 class Receipt(msgspec.Struct, frozen=True):

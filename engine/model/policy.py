@@ -142,6 +142,7 @@ class Shop:
     email_name: str = ""
     reply_to: str = ""
     sms_from: str = ""
+    whatsapp_from: str = ""
     address: str = ""
 
 

@@ -15,16 +15,24 @@ from typing import NamedTuple
 
 from engine.errors import RenderError
 from engine.rendering.compiler import EmailTemplate, SmsTemplate, compile_email, compile_sms
+from engine.rendering.whatsapp import WhatsAppTemplate, compile_whatsapp
 
-_FILE = re.compile(r"(email|sms)(?:\.([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*))?\.(mjml|html|txt)")
+_FILE = re.compile(
+    r"(email|sms|whatsapp)(?:\.([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*))?\.(mjml|html|txt|yaml)"
+)
+#: By channel the ends of its files' names; the first is the usual one. ``text`` is that of mails.
+_ENDS = {"email": ("mjml", "html"), "text": ("txt",), "sms": ("txt",), "whatsapp": ("yaml",)}
 _NAME = re.compile(r"[A-Za-z0-9][\w-]*(/[A-Za-z0-9][\w-]*)*")
 _log = logging.getLogger(__name__)
 
 Stamp = tuple[tuple[Path, int], ...]
 
 
+Template = EmailTemplate | SmsTemplate | WhatsAppTemplate
+
+
 class _Kept(NamedTuple):
-    template: EmailTemplate | SmsTemplate
+    template: Template
     stamp: Stamp
 
 
@@ -59,7 +67,7 @@ class Catalogue:
             self._listed[name] = known
         found = known[1].get(channel)
         if not found:
-            kind = "sms.en.txt" if channel == "sms" else f"{channel}.en.mjml"
+            kind = f"{channel}.en.{_ENDS.get(channel, ('txt',))[0]}"
             raise RenderError(f"The template {name} has no {channel}: write {place}/{kind}.")
         return found
 
@@ -81,6 +89,13 @@ class Catalogue:
         assert isinstance(made, SmsTemplate)
         return made
 
+    def whatsapp(self, name: str, locale: str) -> WhatsAppTemplate:
+        """The WhatsApp message of template ``name`` in ``locale`` (one of ``locales``)."""
+        path = self.locales(name, "whatsapp")[locale]
+        made = self._get((name, path.name, ""), lambda: compile_whatsapp(self.folder, path, locale))
+        assert isinstance(made, WhatsAppTemplate)
+        return made
+
     def _list(self, name: str) -> dict[str, dict[str, Path]]:
         channels: dict[str, dict[str, Path]] = {}
         for path in sorted((self.folder / name).iterdir()):
@@ -88,16 +103,14 @@ class Catalogue:
             if not found:
                 continue
             channel, locale, suffix = found.groups()
-            if (channel == "sms") != (suffix == "txt"):
-                if suffix != "txt":
-                    continue
+            if channel == "email" and suffix == "txt":
                 channel = "text"
+            if suffix not in _ENDS[channel]:
+                continue
             channels.setdefault(channel, {})[locale or self._default_locale] = path
         return channels
 
-    def _get(
-        self, key: tuple[str, str, str], make: Callable[[], EmailTemplate | SmsTemplate]
-    ) -> EmailTemplate | SmsTemplate:
+    def _get(self, key: tuple[str, str, str], make: Callable[[], Template]) -> Template:
         kept = self._kept.get(key)
         if kept and kept.stamp == (now := _stamp(kept.template.files)):
             return kept.template

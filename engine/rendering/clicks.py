@@ -31,7 +31,7 @@ _HREF = re.compile(r"""(\shref\s*=\s*)("([^"]*)"|'([^']*)')""", re.I)
 _LEFT_ALONE = re.compile(r"\sdata-untracked(?=[\s=>/])", re.I)
 _URL = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)\]]")
 #: What answers under our own address and must be reached as it is.
-_OURS = ("/u/", "/unsubscribe/", "/preferences/", "/confirm/", "/c/", "/s/")
+_OURS = ("/u/", "/unsubscribe/", "/preferences/", "/confirm/", "/c/", "/s/", "/w/")
 
 
 class Click(NamedTuple):
@@ -131,6 +131,7 @@ class _One:
         self._base = links.base
         self._id = UUID(message.id).bytes
         self._body = message.profile_id.to_bytes(8) + self._id
+        self._short = "w" if message.channel == "whatsapp" else "s"
         self.utm = links.utm(message)
         self.short: dict[str, ShortLink] = {}
 
@@ -145,7 +146,7 @@ class _One:
             whole = self._links.sign(b"short\0" + self._id + url.encode("utf-8", "replace"))
             link = ShortLink(urlsafe_b64encode(whole[:_CODE]).decode(), url)
             self.short[url] = link
-        return f"{self._base}/s/{link.code}"
+        return f"{self._base}/{self._short}/{link.code}"
 
 
 def _joined(query: str, utm: str) -> str:

@@ -17,6 +17,7 @@ from engine.errors import RenderError
 from engine.rendering.compiler import split_front
 from engine.rendering.parts import TEXT
 from engine.rendering.tags import Flat, Tags
+from engine.rendering.whatsapp import whatsapp_parts
 
 #: What every template sees (engine.rendering.renderer), besides what it sets itself.
 VARIABLES = frozenset(
@@ -31,6 +32,7 @@ VARIABLES = frozenset(
 _FILES = {
     "email": re.compile(r"email(?:\.[\w-]+)?\.(?:mjml|html|txt)"),
     "sms": re.compile(r"sms(?:\.[\w-]+)?\.txt"),
+    "whatsapp": re.compile(r"whatsapp(?:\.[\w-]+)?\.yaml"),
 }
 #: Filters that make something of nothing (engine.rendering.filters, jinja2).
 _MEND = frozenset({"default", "d", "link", "length", "count", "list", "first", "last", "join"})
@@ -59,6 +61,9 @@ def uses(folder: Path, template: str, channel: str) -> list[Use]:
 def _parts(folder: Path, path: Path) -> Iterator[Flat]:
     name = path.relative_to(folder).as_posix()
     try:
+        if path.suffix == ".yaml":
+            yield from whatsapp_parts(name, path)
+            return
         source = path.read_text("utf-8")
         first_line = 1
         if path.suffix != ".txt":

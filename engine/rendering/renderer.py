@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 
 from engine.errors import RenderError
 from engine.model.diagnostic import Diagnostic
-from engine.model.message import Email, Message, Rendered, Sms
+from engine.model.links import ShortLink
+from engine.model.message import Email, Message, Rendered, Sms, WhatsApp
 from engine.model.policy import Policy
 from engine.model.profile import Profile
 from engine.rendering import locales
@@ -21,11 +22,12 @@ from engine.rendering.links import Asked, Links
 from engine.rendering.parts import one_line, starting_right_to_left
 from engine.rendering.plaintext import tidy
 from engine.rendering.segments import segments_of
+from engine.rendering.whatsapp import LONGEST as LONGEST_WHATSAPP
 
 #: What Twilio takes in one message (its API specification).
 LONGEST_SMS = 1600
 
-_ADDRESS = {"email": "email", "sms": "phone"}
+_ADDRESS = {"email": "email", "sms": "phone", "whatsapp": "phone"}
 _PERIOD = re.compile(r"(\d+)\s*(second|minute|hour|day|week)s?\b")
 
 
@@ -66,8 +68,11 @@ class Renderer:
         if not isinstance(to, str) or not to:
             raise RenderError(f"The shopper has no address for {message.channel}.")
         try:
-            if message.channel == "email":
-                return self._email(message, known, properties, to, key)
+            match message.channel:
+                case "email":
+                    return self._email(message, known, properties, to, key)
+                case "whatsapp":
+                    return self._whatsapp(message, known, properties, to, key)
             return self._sms(message, known, properties, to, key)
         except RenderError as error:
             raise self._placed(error) from error
@@ -83,7 +88,11 @@ class Renderer:
             tags = self._catalogue.locales(template, channel)
         except RenderError as error:
             return [Diagnostic(template, 1, 1, "error", "T001", str(error))]
-        compiled = self._catalogue.email if channel == "email" else self._catalogue.sms
+        compiled: Callable[[str, str], object] = self._catalogue.sms
+        if channel != "sms":
+            compiled = {"email": self._catalogue.email, "whatsapp": self._catalogue.whatsapp}[
+                channel
+            ]
         for tag in tags:
             try:
                 compiled(template, tag)
@@ -165,6 +174,41 @@ class Renderer:
             locale=tag,
             journey=message.journey,
             short_links=short_links,
+        )
+
+    def _whatsapp(
+        self,
+        message: Message,
+        traits: Mapping[str, Any],
+        event: Mapping[str, Any],
+        to: str,
+        key: str,
+    ) -> WhatsApp:
+        names = self._catalogue.locales(message.template, "whatsapp")
+        tag = locales.choose(traits, self.policy.shop.locale, names)
+        template = self._catalogue.whatsapp(message.template, tag)
+        variables = self._variables(message, traits, event, key, tag, template.direction)
+        values: dict[str, str] = {}
+        links: dict[str, ShortLink] = {}
+        for name, value in template.values(variables).items():
+            values[name], short = self.clicks.in_text(value, message)
+            links |= {link.code: link for link in short}
+        body = template.shown(values)
+        if len(body) > LONGEST_WHATSAPP:
+            raise RenderError(
+                f"The message has {len(body)} characters: WhatsApp takes {LONGEST_WHATSAPP}.",
+                file=template.file,
+            )
+        return WhatsApp(
+            message_id=message.id,
+            to=to,
+            sender=self.policy.shop.whatsapp_from,
+            content_sid=template.content_sid,
+            variables=values,
+            body=body,
+            locale=tag,
+            journey=message.journey,
+            short_links=tuple(links.values()),
         )
 
     def _variables(

@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 
 from engine.core.refusals import NO_ADDRESS, NO_PROVIDER, UNRENDERED
 from engine.errors import RenderError
-from engine.model.message import Call, Message, Sms
+from engine.model.message import Call, Message, Sms, WhatsApp
 from engine.runtime import gate
 from engine.runtime.attempt import Attempt, call, carriers
 from engine.runtime.desk import Booked, Desk, News, Ready
@@ -298,7 +298,8 @@ class Deliverer:
                     links = [
                         (b.candidate.message.profile_id, b.candidate.message.id, link)
                         for b in batch
-                        if isinstance(b.rendered, Sms) and b.candidate.message.id in claimed
+                        if isinstance(b.rendered, Sms | WhatsApp)
+                        and b.candidate.message.id in claimed
                         for link in b.rendered.short_links
                     ]
                     if links:

@@ -26,7 +26,7 @@ from engine.core.sending import (
     choose,
     pause_before_probe,
 )
-from engine.model.message import Email, Rendered, Sms
+from engine.model.message import Call, Email, Rendered
 from engine.ports import Channel
 from engine.runtime.shell import Shell
 from engine.runtime.slots import Slots
@@ -249,7 +249,7 @@ class Desk:
 def _sender(rendered: Rendered) -> str:
     if isinstance(rendered, Email):
         return rendered.from_address
-    return rendered.sender if isinstance(rendered, Sms) else ""
+    return "" if isinstance(rendered, Call) else rendered.sender
 
 
 def _trouble(state: State) -> Trouble:

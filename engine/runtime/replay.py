@@ -103,7 +103,7 @@ class Replay:
             lambda: book,
             lambda: policy,
             renderer=counter,
-            channels={"email": counter, "sms": counter, "webhook": counter},
+            channels=dict.fromkeys(("email", "sms", "whatsapp", "webhook"), counter),
             bare=bare,
             exact=True,
         )

@@ -1,4 +1,4 @@
-"""Links in messages: ``/c/<token>`` and ``/s/<code>`` lead on, and count the click.
+"""Links in messages: ``/c/<token>``, ``/s/<code>`` and ``/w/<code>`` lead on, and count the click.
 
 The reader is sent on whatever becomes of the count, and only to where a message of ours leads:
 a link that we did not make leads nowhere. HEAD counts nothing, for no person asks for it.
@@ -57,13 +57,14 @@ def create_blueprint(deps: Dependencies, links: Links) -> Blueprint:
         _count(deps, "Email Clicked", click.profile_id, click.message_id, url)
         return _on_to(url)
 
-    @pages.get("/s/<code>")
-    def text(code: str) -> Response:
+    @pages.get("/w/<code>", defaults={"name": "WhatsApp Clicked"})
+    @pages.get("/s/<code>", defaults={"name": "SMS Clicked"})
+    def text(code: str, name: str) -> Response:
         with deps.database.connection() as connection:
             found = receipts.target(connection, code)
         if found is None:
             return _unknown(deps.policy.shop.url)
-        _count(deps, "SMS Clicked", found.profile_id, found.message_id, found.url)
+        _count(deps, name, found.profile_id, found.message_id, found.url)
         return _on_to(found.url)
 
     return pages

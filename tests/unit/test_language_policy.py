@@ -119,7 +119,7 @@ def test_underscores_are_spaces() -> None:
         ("caps: [{messages: 3, within: 1 mont}]", "1:30 error J008 '1 mont': a month has no"),
         (
             "caps: [{messages: 3, within: 1 day, channel: fax}]",
-            "1:46 error J017 unknown channel 'fax' — choose from email, sms, *",
+            "1:46 error J017 unknown channel 'fax' — choose from email, sms, whatsapp, *",
         ),
         ("providers: {email: sendgird}", "1:20 error J011 'email' cannot be 'sendgird' — did you"),
         ("providers: {sms: sendgrid}", "1:18 error J011 'sms' cannot be 'sendgrid' — choose from"),

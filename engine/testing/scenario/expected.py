@@ -30,7 +30,10 @@ _TIMES = ("at", "within")
 _ALWAYS = ("journey", "step")
 _KEYS = (*_TIMES, *_ALWAYS, *_KINDS, *dict.fromkeys(k for keys in _KINDS.values() for k in keys))
 
-_CHANNELS = {"send": ("email", "sms"), "skip": ("email", "sms", "webhook")}
+_CHANNELS = {
+    "send": ("email", "sms", "whatsapp"),
+    "skip": ("email", "sms", "whatsapp", "webhook"),
+}
 
 #: Reads a time, given the one that a ``+`` counts from.
 ReadTime = Callable[[Tree, datetime | None], datetime | None]

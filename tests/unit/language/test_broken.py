@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.channels.twilio import STATUS_NAMES
 from engine.language import CODES, load_files
 from engine.language.context import DEFAULT_TOPICS
 from engine.language.events import NAMES
@@ -59,4 +60,5 @@ def test_the_events_that_providers_report_are_known() -> None:
         for file in root.glob("*.py")
         for name in re.findall(r'"((?:Email|SMS) [A-Z][A-Za-z ]+)"', file.read_text())
     }
-    assert {"Email Clicked", "SMS Delivered"} <= reported <= set(NAMES)
+    reported |= {f"{kind} {what}" for kind in ("SMS", "WhatsApp") for what in STATUS_NAMES.values()}
+    assert {"Email Clicked", "SMS Delivered", "WhatsApp Read"} <= reported <= set(NAMES)
