@@ -41,6 +41,20 @@ class Jumped(NamedTuple):
     journey: str
 
 
+class TooLate(NamedTuple):
+    """A step came too late for what it sends: it gives it up, or ``waits`` for the next window.
+    ``id`` is the message's, whether it is made or not."""
+
+    id: str
+    profile_id: int
+    at: datetime
+    journey: str
+    step: str
+    channel: str
+    topic: str
+    waits: bool
+
+
 @dataclass(slots=True)
 class Outcome:
     """All that one batch of stimuli changed for one shopper, ready to be written in one go.
@@ -59,6 +73,7 @@ class Outcome:
     consents: list[Consent] = field(default_factory=list)
     emitted: list[Emitted] = field(default_factory=list)
     jumps: list[Jumped] = field(default_factory=list)
+    too_late: list[TooLate] = field(default_factory=list)
     traces: dict[str, list[Mark]] = field(default_factory=dict)
 
     def mark(self, enrollment_id: str, path: str, verdict: str, why: str, at: datetime) -> None:

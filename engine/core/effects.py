@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from engine.core.conditions import ConditionError
-from engine.core.decision import Outcome
+from engine.core.decision import Outcome, TooLate
 from engine.core.emitted import LONGEST_CHAIN, Emitted, place_in_chain
 from engine.core.facts_view import Facts
 from engine.core.gate import WEBHOOKS
@@ -112,16 +112,22 @@ def _message(
         outcome.mark(run.id, step.path, "withheld", "holdout", now)
         return None
     overdue = step.overdue
-    due_at = now
+    due_at, id = now, derive(run.id, step.path, visits)
     if late > overdue.after and overdue.rule != "send":
-        why = f"overdue by {late}"
-        if overdue.rule == "skip":
+        why, waits = f"overdue by {late}", overdue.rule == "next window"
+        channel, topic = ("webhook", WEBHOOKS)
+        if isinstance(step, Send):
+            channel, topic = step.channel, step.topic
+        outcome.too_late.append(
+            TooLate(id, run.profile_id, now, journey.name, step.path, channel, topic, waits)
+        )
+        if not waits:
             outcome.mark(run.id, step.path, "skips", why, now)
             return None
         due_at = _next_window(shopper, now, late, timezone)
         outcome.mark(run.id, step.path, "puts off", why, now)
     return Message(
-        id=derive(run.id, step.path, visits),
+        id=id,
         enrollment_id=run.id,
         profile_id=run.profile_id,
         journey=journey.name,

@@ -66,6 +66,7 @@ class Reused(Outcome):
         self.consents.clear()
         self.emitted.clear()
         self.jumps.clear()
+        self.too_late.clear()
         self.traces.clear()
 
 

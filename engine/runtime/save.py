@@ -9,7 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from engine.core.consent import stricter
+from engine.core.decision import TooLate
 from engine.core.emitted import Emitted, event_of
+from engine.core.refusals import NEXT_WINDOW, OVERDUE
 from engine.core.shopper import Shopper
 from engine.intake.lanes import lane_of
 from engine.model.enrollment import Enrollment
@@ -20,6 +22,7 @@ from engine.store import inbox as inbox_store
 from engine.store import memberships as memberships_store
 from engine.store import messages as messages_store
 from engine.store import profiles as profiles_store
+from engine.store import refusals as refusals_store
 from engine.store import runs as runs_store
 from engine.store.database import Connection
 
@@ -55,6 +58,7 @@ def save(
     finished: list[tuple[int, str]] = []
     audiences = []
     emitted: list[Emitted] = []
+    too_late: list[TooLate] = []
     for shopper in changed:
         outcome = shopper.outcome
         waits = {m.enrollment_id for m in outcome.messages} - outcome.stopped
@@ -72,6 +76,7 @@ def save(
         audiences += [(id, c.audience, c.enrollment_id, c.wanted) for c in outcome.audiences]
         traces.update(outcome.traces)
         emitted += outcome.emitted
+        too_late += outcome.too_late
 
     if consents:
         profiles_store.write_consents(connection, _one_each(consents))
@@ -81,6 +86,12 @@ def save(
         runs_store.insert(connection, new, traces)
     if messages:
         messages_store.insert(connection, messages)
+    if too_late:
+        codes = {True: NEXT_WINDOW, False: OVERDUE}
+        refusals_store.note(
+            connection,
+            [(*late[:7], codes[late.waits], late.waits) for late in too_late],
+        )
     if audiences:
         memberships_store.change(connection, audiences, now)
     if stopped:

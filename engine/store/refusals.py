@@ -67,6 +67,23 @@ def refuse(connection: Connection, refusals: Iterable[Refusal], now: datetime) -
     )
 
 
+Noted = tuple[str, int, datetime, str, str, str, str, str, bool]
+
+
+def note(connection: Connection, refusals: Iterable[Noted]) -> None:
+    """Count what never came to the gate, as (message id, profile, at, journey, step, channel,
+    topic, code, waits)."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            """
+            insert into refusal
+                (message_id, profile_id, at, journey, step, channel, topic, code, waits)
+            values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+            """,
+            list(refusals),
+        )
+
+
 class Count(NamedTuple):
     """How often something was refused on one day of the shop's, and of how many messages.
     ``waits``: it was put off; else it was given up."""

@@ -15,13 +15,13 @@ from click.testing import CliRunner
 
 from engine.cli.main import group
 from engine.language import load_policy
-from engine.model.journey import Again
+from engine.model.journey import Again, Overdue
 from engine.model.policy import Cap, Policy, QuietHours, Shop, Topic
 from engine.runtime.deliver import Deliverer
 from engine.runtime.shell import SHARDS
 from engine.store import refusals as refusals_store
 from tests.integration.runtime_kit import NOW, Make, Pipeline
-from tests.unit.core.build import T0, at, event, journey, send, view
+from tests.unit.core.build import T0, at, event, journey, send, view, wait
 
 JOURNEY = NOW
 DAY = timedelta(days=1)
@@ -180,6 +180,23 @@ class TestRefusals:
         shop.drain(view(who=("user:1", "anonymous:a")))
         assert shop.deliver().failed == 2
         assert counted(shop) == {("address.missing", False): 1, ("provider.missing", False): 1}
+
+    @pytest.mark.parametrize(
+        "rule, code, waits",
+        [("skip", "overdue", False), ("next window", "overdue.window", True)],
+    )
+    def test_a_step_that_comes_too_late_counts_too(
+        self, make: Make, rule: Any, code: str, waits: bool
+    ) -> None:
+        """Winback was down, so the step is not even come to in time: the gate sees nothing."""
+        late = {**send("sms", "offer"), "overdue": Overdue(rule, timedelta(hours=1))}
+        shop = make(journey(wait(hours=2), late))
+        shop.drain(view(who=who(1)))
+        shop.at(at(days=1)).wake()
+        assert counted(shop) == {(code, waits): 1}
+        with shop.database.connection() as connection:
+            (count,) = refusals_store.counts(connection, T0, "UTC")
+        assert count[1:4] == ("left-behind", "steps/1", "sms")
 
     def test_by_day_of_the_shop_and_step(self, make: Make) -> None:
         quiet = {"email": QuietHours(time(8), time(12))}
