@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from engine.core.worstcase import heaviest, most
 from engine.language import load_files, load_journey, load_policy
 from engine.model.diagnostic import Diagnostic
 from engine.model.journey import Journey, Send
-from engine.model.policy import Policy
+from engine.model.policy import Hours, Policy, Rule
 
 WEEK = timedelta(days=7)
 HOUR = timedelta(hours=1)
@@ -211,6 +212,50 @@ def test_a_shorter_cap_comes_again_in_the_week() -> None:
     assert [cap.messages for cap in found.binding] == [2]
 
 
+NEWS = "topics: {offers: {consent: opt-in}, news: {consent: opt-in}, orders: {consent: none}}\n"
+ONE_NEWS = NEWS + "caps: [{messages: 1, within: 7 days, topic: news}"
+PAPER = "{send: email, template: t, topic: news}"
+TEXT = "{send: sms, template: t, topic: news}"
+
+
+@pytest.mark.parametrize(
+    "caps, steps, after, binding",
+    [
+        ("]", f"{PAPER}; {PAPER}; mail", {"email": 2, "*": 2}, [1]),
+        ("]", f"{PAPER}; mail; mail", {"email": 3, "*": 3}, []),
+        # over both channels one, on each at most one
+        ("]", f"{PAPER}; {TEXT}; sms", {"email": 1, "sms": 2, "*": 2}, [1]),
+        (", {messages: 2, within: 7 days}]", f"{PAPER}; {PAPER}; mail; mail", {"email": 2, "*": 2},
+         [1, 2]),
+        (", {messages: 1, within: 1 day, topic: offers, channel: email}]", f"{PAPER}; mail; mail",
+         {"email": 3, "*": 3}, []),
+        (", {messages: 0, within: 1 day, topic: offers, channel: email}]", f"{PAPER}; mail; mail",
+         {"email": 1, "*": 1}, [0]),
+    ],
+)  # fmt: skip
+def test_caps_per_topic(caps: str, steps: str, after: dict[str, int], binding: list[int]) -> None:
+    found = worst(ONE_NEWS + caps, a=("trigger: {event: X}", steps))
+    assert found.after == after
+    assert [cap.messages for cap in found.binding] == binding
+
+
+def test_caps_per_topic_bound_keys_without_number() -> None:
+    found = worst(ONE_NEWS + "]", a=("trigger: {event: X, key: event.product_id}", PAPER))
+    assert found.before == {"email": None, "*": None}
+    assert found.after == {"email": 1, "*": 1}
+
+
+def test_a_sunday_that_is_closed_lets_messages_of_one_channel_meet() -> None:
+    """A message that is due on Sunday goes on Monday, and the next on Monday a week later."""
+    steps = "sms; wait: 7 days; sms"
+    journeys, policy = shop("", a=("trigger: {event: X}", steps))
+    assert worst_case(journeys, policy, WEEK).before["sms"] == 1
+    closed = Hours((*(((timedelta(0), timedelta(days=1)),),) * 6, ()))
+    rule = Rule("FR", "", "France", frozenset({"sms"}), closed)
+    policy = dataclasses.replace(policy, rules=(rule,))
+    assert worst_case(journeys, policy, WEEK).before["sms"] == 2
+
+
 def test_a_jump_brings_its_key_along_and_skips_the_calendar() -> None:
     found = worst(
         a=("trigger: {event: X, key: event.product_id}", "jump: b"),
@@ -327,3 +372,12 @@ def test_a_cap_of_one_channel(lint) -> None:  # type: ignore[no-untyped-def]
         "together with 'b' this journey can send 2 messages by sms in 1 day, and the cap allows 1"
     ]
     assert lint(a=(head, "sms"), b=(head, "wait: 1 day; sms")) == []
+
+
+def test_two_journeys_that_share_the_cap_of_a_topic(lint) -> None:  # type: ignore[no-untyped-def]
+    rules = ONE_NEWS + "]"
+    journeys = {"a": ("trigger: {event: X}", PAPER), "b": ("trigger: {event: X}", PAPER)}
+    (found,) = [each for each in lint(rules, **journeys) if each.code == "J067"]
+    assert "2 messages about news in 7 days, and the cap allows 1" in found.message
+    journeys["b"] = ("trigger: {event: X}", "mail")
+    assert not [each for each in lint(rules, **journeys) if each.code == "J067"]
