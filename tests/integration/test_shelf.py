@@ -98,6 +98,20 @@ def test_a_mistyped_cap_leaves_the_last_good_rules(database: Database, project: 
     assert shelf.policy().caps[0].messages == 2
 
 
+def test_an_edited_rule_of_a_country_is_picked_up(database: Database, project: Path) -> None:
+    rule = "country: FR\ntitle: France\nrules:\n  - {channels: [sms], topics: all, source: x, "
+    (project / "config/rules").mkdir()
+    file = project / "config/rules/fr.yaml"
+    shelf = Shelf(database, ManualClock(NOW), project)
+    assert shelf.policy().rules == ()
+    file.write_text(rule + "allowed: never}\n")
+    assert [each.hours.days[0] for each in shelf.policy().rules] == [()]
+    file.write_text(rule + "allowed: sometimes}\n")  # a slip lifts no rule
+    assert [each.hours.days[0] for each in shelf.policy().rules] == [()]
+    file.unlink()
+    assert shelf.policy().rules == ()
+
+
 def test_nothing_is_sent_by_rules_that_never_loaded(database: Database, project: Path) -> None:
     (project / "config/winback.yaml").write_text("capps: []\n")
     shelf = Shelf(database, ManualClock(NOW), project)
