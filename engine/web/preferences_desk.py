@@ -160,7 +160,9 @@ class Desk:
     def choices(self, grant: Grant, reader: Reader) -> list[Choice]:
         """The boxes of the page. A link proves that its holder reads this one address: it can
         say yes for its own channel, and for others only take a yes back."""
-        channels = [grant.channel, *(c for c in _CHANNELS if c != grant.channel)]
+        used = {"email", "sms", *self._deps.policy.providers}
+        others = [c for c in _CHANNELS if c != grant.channel and c in used]
+        channels = [grant.channel, *others]
         found = []
         for channel in channels:
             for topic in self.topics:

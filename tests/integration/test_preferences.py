@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,16 +16,17 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from engine.clock import ManualClock
-from engine.core.consent import allowed
+from engine.core.consent import allowed, refusal
 from engine.intake.lanes import lane_of
 from engine.model.event import Event
 from engine.model.policy import Policy, Shop, Topic
 from engine.model.profile import Consent, Profile
 from engine.rendering import Links
 from engine.settings import Settings
-from engine.store import profiles
+from engine.store import consent_log, profiles
 from engine.store.database import Database
 from engine.web import app as web
+from engine.web.preference_words import words
 from engine.web.preferences import create_blueprint
 
 START = datetime(2026, 11, 24, 10, tzinfo=UTC)
@@ -342,3 +344,84 @@ def test_the_event_is_one_that_the_core_understands(desk: Desk) -> None:
     ((*_, body),) = desk.inbox()
     event = msgspec.convert(body, Event)
     assert list(consents_of(event)) == [Consent("email", "*", False, START, "preferences page")]
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data"])
+def test_one_click_as_mail_programs_post_it(desk: Desk, kind: str) -> None:
+    """RFC 8058: either form, no cookie, no redirect, nothing to read; and for ever."""
+    desk.clock.move_to(START + timedelta(days=3650))
+    answer = desk.client.post("/u/" + desk.token(), data=ONE_CLICK, content_type=kind)
+    assert (answer.status_code, answer.data) == (200, b"")
+    assert "Location" not in answer.headers and "Set-Cookie" not in answer.headers
+    assert desk.consents()["email", "offers"] is False
+    with desk.database.connection() as connection:
+        (line,) = consent_log.of(connection, SHOPPER)
+    assert (line.word, line.method) == ("no", "one-click")
+
+
+def test_a_pause_holds_until_it_ends_or_is_ended(desk: Desk) -> None:
+    token = desk.token()
+    paused = desk.client.post("/preferences/" + token, data={"pause": "30"})
+    assert "Paused until December 24, 2026." in paused.text
+
+    def refused(days: float) -> str:
+        with desk.database.connection() as connection:
+            found = profiles.consents(connection, [SHOPPER]).get(SHOPPER, [])
+        return refusal(OFFERS, "offers", "email", found, START + timedelta(days=days))
+
+    assert refused(29.9) == "paused by the shopper on email"
+    assert refused(30) == ""
+    before = desk.inbox()
+    desk.client.post("/preferences/" + token, data={"pause": "30"})
+    assert desk.inbox() == before, "twice is once"
+    desk.clock.move_to(START + timedelta(days=1))
+    desk.client.post("/preferences/" + token, data={"pause": "0"})
+    assert refused(2) == ""
+    assert [body["name"] for *_, body in desk.inbox()] == ["Consent Paused", "Consent Resumed"]
+
+
+def test_a_pause_is_of_the_links_own_channel(desk: Desk) -> None:
+    desk.client.post("/preferences/" + desk.token(channel="sms"), data={"pause": "30"})
+    with desk.database.connection() as connection:
+        found = profiles.consents(connection, [SHOPPER])[SHOPPER]
+    assert refusal(OFFERS, "offers", "email", found, START) == ""
+
+
+@pytest.mark.parametrize(
+    ("channel", "shown"), [("email", "o•••@example.com"), ("sms", "+92 ••• 67")]
+)
+def test_the_address_is_shown_masked(desk: Desk, channel: str, shown: str) -> None:
+    add(desk.database, OTHER, "email:other@example.com", email="other@example.com",
+        phone="+923001234567")  # fmt: skip
+    page = desk.client.get("/preferences/" + desk.token(OTHER, channel)).text
+    assert f'<bdi dir="ltr">{shown}</bdi>' in page
+    assert "other@" not in page and "3001234567" not in page
+
+
+def test_the_reader_may_choose_a_language_and_keeps_it(desk: Desk) -> None:
+    page = desk.client.get(f"/preferences/{desk.token()}?lang=fr").text
+    assert '<html lang="fr" dir="ltr">' in page and "?lang=fr" in page
+    action = re.findall(r'action="([^"]+)"', page)[0]
+    assert "Enregistré" in desk.client.post(action, data={}).text
+    assert "<script" not in desk.client.get(f"/preferences/{desk.token()}?lang=<script>").text
+
+
+def test_every_language_says_everything(desk: Desk) -> None:
+    keys = set(words()["en"].said)
+    for tag, one in words().items():
+        assert set(one.said) == keys, tag
+        for key, value in one.said.items():
+            english = words()["en"].said[key]
+            if isinstance(english, str):
+                assert set(re.findall(r"\{\w+\}", value)) == set(re.findall(r"\{\w+\}", english))
+            else:
+                assert set(value) == set(english), (tag, key)
+
+
+def test_every_box_has_a_label_and_a_reason(desk: Desk) -> None:
+    page = desk.client.get("/preferences/" + desk.token()).text
+    boxes = re.findall(r'<input type="checkbox" id="([^"]+)"[^>]*aria-describedby="([^"]+)"', page)
+    assert boxes
+    for box, why in boxes:
+        assert f'<label for="{box}">' in page and f'id="{why}"' in page
+    assert page.count("<fieldset>") == page.count("<legend>") and 'lang="ur"' in page
