@@ -11,8 +11,8 @@ from engine.core.keywords import folded
 from engine.language.fields import Fields, read_entries, read_list, read_text
 from engine.language.reader import parse
 from engine.language.report import Place, Report
+from engine.language.tree import Listing, Tree
 from engine.language.tree import Mapping as Keys
-from engine.language.tree import Tree
 from engine.model.policy import Keywords, Meaning, Shop
 
 _FILE = "keywords.yaml"
@@ -31,15 +31,13 @@ class _Table:
         self.answers: str = chosen or (below.answers if below else "provider")
         self.words: _Words = dict(below.words) if below else {}
         for language, found in _by_language(report, fields, "words"):
-            listed = {
-                meaning: [
-                    word
-                    for item in read_list(report, node, f"'{meaning}'")
-                    if (word := read_text(report, item, "a keyword"))
-                ]
-                for meaning in MEANINGS
-                if (node := found.get(meaning)) is not None
-            }
+            listed: dict[Meaning, list[str]] = {}
+            for meaning in MEANINGS:
+                node = found.get(meaning)
+                items = read_list(report, node, f"'{meaning}'") if node is not None else []
+                if isinstance(node, Listing):  # else what is shipped holds
+                    words = [read_text(report, item, "a keyword") for item in items]
+                    listed[meaning] = [word for word in words if word]
             self.words[language] = {**self.words.get(language, {}), **listed}
         self.texts: _Texts = dict(below.texts) if below else {}
         for language, found in _by_language(report, fields, "texts"):
