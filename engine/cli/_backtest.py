@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,9 @@ _ROWS: tuple[tuple[str, Callable[[Tally, Account], int]], ...] = (
     ("webhooks", lambda t, a: a.webhooks),
     ("coupons sent", lambda t, a: a.offered),
     ("coupons used", lambda t, a: a.used),
+    ("segments of text messages", lambda t, a: a.texts.segments),
+    ("text messages without a price", lambda t, a: a.texts.unpriced),
+    ("text messages not rendered", lambda t, a: a.texts.unwritten),
 )
 _ALWAYS = 5
 
@@ -132,10 +136,10 @@ def print_details(console: Console, sides: Sequence[Side], currency: str) -> Non
             table.add_row(row, *_cells(values))
         if any(account.cost for account in accounts):
             costs = [account.cost for account in accounts]
-            words = [f"{cost:,.2f}" for cost in costs]
-            if len(costs) == 2:
-                words.append(f"{costs[1] - costs[0]:+,.2f}")
-            table.add_row(f"coupon cost, {currency}", *words)
+            table.add_row(f"coupon cost, {currency}", *_costs(costs))
+        for money in sorted({money for account in accounts for money in account.texts.cost}):
+            costs = [account.texts.cost.get(money, Decimal(0)) for account in accounts]
+            table.add_row(f"text messages cost about, {money}", *_costs(costs))
         console.print(table)
         console.print(_places(accounts))
 
@@ -173,6 +177,13 @@ def _cells(values: Sequence[int]) -> list[str]:
         change = values[1] - values[0]
         cells.append(f"{change:+,}" if change else "")
     return cells
+
+
+def _costs(costs: Sequence[Decimal]) -> list[str]:
+    words = [f"{cost:,.2f}" for cost in costs]
+    if len(costs) == 2:
+        words.append(f"{costs[1] - costs[0]:+,.2f}")
+    return words
 
 
 def _places(accounts: Sequence[Account]) -> Table:
@@ -224,6 +235,12 @@ def _account(account: Account) -> dict[str, Any]:
         "offered": account.offered,
         "used": account.used,
         "cost": f"{account.cost:.2f}",
+        "texts": {
+            "segments": account.texts.segments,
+            "cost": {money: f"{cost:f}" for money, cost in sorted(account.texts.cost.items())},
+            "unpriced": account.texts.unpriced,
+            "unwritten": account.texts.unwritten,
+        },
         "by_day": {str(day): n for day, n in sorted(account.by_day.items())},
         "by_hour": {str(hour): n for hour, n in sorted(account.by_hour.items())},
         "places": [

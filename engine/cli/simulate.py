@@ -20,14 +20,17 @@ from engine.cli import _backtest as show
 from engine.cli._database import answering
 from engine.cli._recorded import duration, print_bad_lines, print_errors, print_tallies
 from engine.cli.main import FINDINGS
-from engine.intake.excerpt import Excerpt
+from engine.intake.excerpt import Excerpt, Looks
 from engine.intake.recordings import BadLine
 from engine.language import load_journeys, load_policy
 from engine.model.event import Event
-from engine.model.journey import Journey
+from engine.model.journey import Journey, Send
+from engine.model.policy import Policy
+from engine.rendering import Renderer
 from engine.runtime.backtest import Backtest, Side, balance
 from engine.runtime.looks import looks_of
 from engine.runtime.sources import Mapped
+from engine.runtime.texts import Biller
 from engine.settings import Settings
 from engine.store import recorded
 from engine.store.database import Database
@@ -156,14 +159,17 @@ def command(
             other, failed = _others(against, database, console)
             wrong = wrong or failed
         now = datetime.now(UTC)
+        watch = details or pictures is not None
+        looked_at = watch or other is not None
         backtest = Backtest(
             journeys,
             policy,
             against=other,
             bare=bare,
-            watch=details or pictures is not None,
+            watch=watch,
             since=now - timedelta(days=days) if days else None,
             bought_within=within,
+            biller=_biller(project, policy, [*journeys, *(other or ())]) if looked_at else None,
         )
         progress = stack.enter_context(show.bar(console, disable=as_json))
         task = progress.add_task("looking", total=None, speed="")
@@ -174,6 +180,8 @@ def command(
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="winback-")))
             ordered = show.open_files(recordings, mapped, scratch, now, console)
             looks = looks_of((*journeys, *(other or ())))
+            if backtest.bills:  # a template may print anything
+                looks = Looks()
             excerpt = Excerpt(looks, now, policy.shop.country)
             source = _Source(ordered.total, lambda: ordered.events(excerpt), ordered.bad)
         progress.update(task, description="running", total=source.total)
@@ -200,6 +208,18 @@ def command(
         console.print(f"{backtest.events:,} events in {seconds:.1f} s", highlight=False)
     if wrong or source.bad:
         raise SystemExit(FINDINGS)
+
+
+def _biller(project: Path, policy: Policy, journeys: Iterable[Journey]) -> Biller | None:
+    """Who works out what text messages come to; None where there are none to be sent."""
+    steps = [step for journey in journeys for step in journey.steps.values()]
+    if not any(isinstance(step, Send) and step.channel == "sms" for step in steps):
+        return None
+    # A link of this length, for nothing is sent: a code of eight letters below a short host.
+    renderer = Renderer(
+        project / "templates", policy, public_url="https://go.shop.example", secret="-" * 32
+    )
+    return Biller(renderer, policy)
 
 
 @dataclass(frozen=True, slots=True)

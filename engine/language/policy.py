@@ -15,6 +15,7 @@ from engine.language.report import Place, Report
 from engine.language.restraints import read_caps, read_channel, read_quiet_hours
 from engine.language.sending import first_provider, read_sending
 from engine.language.shop import read_shop
+from engine.language.texts import read_sms
 from engine.language.topics import read_topics
 from engine.language.tree import Entry, Mapping, Tree, short
 from engine.model.diagnostic import Diagnostic
@@ -23,7 +24,7 @@ from engine.model.policy import Policy, Rule
 KEYS = (
     "keywords",
     *("shop", "topics", "quiet hours", "caps", "providers", "limits", "warm up", "auto pause"),
-    *("ads consent", "blast radius", "links", "country rules", "dlt"),
+    *("ads consent", "blast radius", "links", "sms", "country rules", "dlt"),
 )
 PROVIDERS = {
     "email": ("file", "smtp", "sendgrid"),
@@ -83,6 +84,7 @@ def _read(report: Report, tree: Tree, rules: tuple[Rule, ...]) -> Policy:
         ads_consent=_ads_consent(fields),
         blast_radius=_blast_radius(report, fields),
         links=read_links(report, fields.get("links")),
+        sms=read_sms(report, fields.get("sms")),
         rules=tuple(rule for rule in rules if rule.country not in off),
         dlt=read_dlt(report, fields.get("dlt")),
     )

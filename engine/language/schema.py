@@ -33,6 +33,7 @@ from engine.language.schema_forms import (
 from engine.language.schema_steps import step_forms
 from engine.language.sending import AUTO_PAUSE, COUNT, DAY, OFF, RATE, SENDER, SHARE, WARM_UP
 from engine.language.shop import SHOP
+from engine.language.texts import COUNTRY, PRICE, SEGMENTS, SMS
 from engine.language.topics import BASES, CONSENTS, TOPIC
 from engine.language.triggers import OF_ALL, TRIGGERS, WITHOUT_KEYS
 
@@ -265,12 +266,33 @@ _RULES: dict[str, Schema] = {
                 "track": say({"type": "boolean"}, "Count the clicks, over the shop's own address."),
                 "shorten": say({"type": "boolean"}, "Make links in text messages short."),
                 "utm": say(
-                    mapping(UTM, dict.fromkeys(UTM, {"type": "string"})),
+                    mapping(UTM, {name: {"type": "string"} for name in UTM}),
                     "For the shop's analytics; {journey} and the like stand for the message's.",
                 ),
             },
         ),
         "What becomes of links in messages.",
+    ),
+    "sms": say(
+        mapping(
+            SMS,
+            {
+                "transliterate": say(
+                    {"enum": [True, False, "true", "false", "all"]},
+                    "Write curly quotes, dashes and accents in plainer letters where it saves.",
+                ),
+                "max segments": say(text(SEGMENTS), "Lint warns of longer ones. 3, if not given."),
+                "prices": say(
+                    {
+                        "type": "object",
+                        "propertyNames": {"pattern": COUNTRY},
+                        "additionalProperties": text(PRICE),
+                    },
+                    "What one segment costs, by country: {IN: 0.0083 USD}.",
+                ),
+            },
+        ),
+        "How text messages are written, and what they cost.",
     ),
 }
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from engine.model.links import LinkRules
 from engine.model.sending import Sending
+from engine.model.texts import SmsRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +162,9 @@ class Policy:
     ads_consent: Literal["opt-in", "opt-out"] = "opt-out"
     #: how many messages more a change may send in its first day before ``winback apply`` asks
     blast_radius: int = 500
-    links: LinkRules = LinkRules()
-    sending: Sending = Sending()
+    links: LinkRules = field(default_factory=LinkRules)
+    sending: Sending = field(default_factory=Sending)
+    sms: SmsRules = field(default_factory=SmsRules)
     rules: tuple[Rule, ...] = ()
     dlt: Dlt | None = None
     #: by the shop's number that they are sent to; "*": to any other

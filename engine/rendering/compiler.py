@@ -10,24 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 import css_inline
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError
 
 from engine.errors import RenderError
+from engine.model.texts import Transliterate
 from engine.rendering import mjml
+from engine.rendering.front import mail_front, sms_front
 from engine.rendering.locales import direction
 from engine.rendering.parts import HTML, TEXT, Part, compile_part
 from engine.rendering.plaintext import to_text
 from engine.rendering.tags import MARK, Flat, Tags
 
-_FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
-_KEYS = ("subject", "preheader")
 _TAG = re.compile(r"""<!--.*?-->|<[A-Za-z/!](?:[^<>"']|"[^"]*"|'[^']*')*>""", re.DOTALL)
 _inliner = css_inline.CSSInliner(keep_style_tags=True, load_remote_stylesheets=False)
 
@@ -47,19 +43,22 @@ class EmailTemplate:
 
 @dataclass(frozen=True, slots=True)
 class SmsTemplate:
-    """A text message in one language."""
+    """A text message in one language. ``transliterate`` None: as the shop says."""
 
     locale: str
     direction: Literal["ltr", "rtl"]
     body: Part
     files: tuple[Path, ...]
+    transliterate: Transliterate | None = None
 
 
 def compile_sms(folder: Path, path: Path, locale: str) -> SmsTemplate:
     """Compile ``sms.<locale>.txt``. ``folder``: the templates folder. Raises ``RenderError``."""
+    name = path.relative_to(folder).as_posix()
+    how, source, first_line = sms_front(name, _read(path, name))
     tags = Tags(folder)
-    body = _text_file(tags, folder, path)
-    return SmsTemplate(locale, direction(locale), body, (path, *tags.files))
+    body = compile_part(TEXT, tags.restore(tags.resolve(name, source, first_line)), name)
+    return SmsTemplate(locale, direction(locale), body, (path, *tags.files), how)
 
 
 def compile_email(folder: Path, path: Path, text_path: Path | None, locale: str) -> EmailTemplate:
@@ -68,7 +67,7 @@ def compile_email(folder: Path, path: Path, text_path: Path | None, locale: str)
     Raises ``RenderError`` with file and line as far as they are known.
     """
     name = path.relative_to(folder).as_posix()
-    front, body, first_line = split_front(name, _read(path, name))
+    front, body, first_line = mail_front(name, _read(path, name))
     head = {key: _line(front, key, name) for key in front}
     tags = Tags(folder)
     marked = tags.resolve(name, body, first_line)
@@ -111,42 +110,7 @@ def _text_file(tags: Tags, folder: Path, path: Path) -> Part:
     return compile_part(TEXT, tags.restore(tags.resolve(name, _read(path, name))), name)
 
 
-def split_front(name: str, source: str) -> tuple[dict[str, tuple[str, int]], str, int]:
-    """The keys of the front matter with their lines, the body, and the body's first line."""
-    found = _FRONT.match(source)
-    if not found:
-        raise RenderError(
-            "It must begin with a block between two lines '---' that gives the subject, such "
-            'as: subject: "{{ event.name }} is waiting for you"',
-            file=name,
-            line=1,
-        )
-    try:
-        front: Any = YAML(typ="rt").load(found[1])
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise RenderError(
-            f"The block at the top is no YAML: {error.problem}. A text with {{{{ … }}}} or ': ' "
-            "in it needs quotes.",
-            file=name,
-            line=mark.line + 2 if mark else 1,
-        ) from error
-    if not isinstance(front, CommentedMap) or not front.get("subject"):
-        raise RenderError("The block at the top gives no subject.", file=name, line=1)
-    keys = {}
-    for key, value in front.items():
-        line = front.lc.key(key)[0] + 2
-        if key not in _KEYS:
-            near = get_close_matches(str(key), _KEYS, 1)
-            hint = f": did you mean {near[0]}?" if near else ": there are subject and preheader."
-            raise RenderError(f"{key} is not known here{hint}", file=name, line=line)
-        if not isinstance(value, str):
-            raise RenderError(f"Put the {key} in quotes.", file=name, line=line)
-        keys[key] = (value, line)
-    return keys, source[found.end() :], source[: found.end()].count("\n") + 1
-
-
-def _line(front: dict[str, tuple[str, int]], key: str, name: str) -> Part:
+def _line(front: dict[str, tuple[Any, int]], key: str, name: str) -> Part:
     text, line = front[key]
     breaks = text.count("\n") + 1
     return compile_part(

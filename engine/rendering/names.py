@@ -14,7 +14,7 @@ from typing import NamedTuple
 from jinja2 import TemplateError, nodes
 
 from engine.errors import RenderError
-from engine.rendering.compiler import split_front
+from engine.rendering.front import mail_front, sms_front
 from engine.rendering.parts import TEXT
 from engine.rendering.tags import Flat, Tags
 from engine.rendering.whatsapp import whatsapp_parts
@@ -66,8 +66,10 @@ def _parts(folder: Path, path: Path) -> Iterator[Flat]:
             return
         source = path.read_text("utf-8")
         first_line = 1
-        if path.suffix != ".txt":
-            front, source, first_line = split_front(name, source)
+        if path.name.startswith("sms"):
+            _, source, first_line = sms_front(name, source)
+        elif path.suffix != ".txt":
+            front, source, first_line = mail_front(name, source)
             for text, line in front.values():
                 lines = range(text.count("\n") + 1)
                 yield Flat(text, {n + 1: (name, line + n) for n in lines})

@@ -22,6 +22,7 @@ from engine.rendering.links import Asked, Links
 from engine.rendering.parts import one_line, starting_right_to_left
 from engine.rendering.plaintext import tidy
 from engine.rendering.segments import segments_of
+from engine.rendering.transliterate import plainer
 from engine.rendering.whatsapp import LONGEST as LONGEST_WHATSAPP
 
 #: What Twilio takes in one message (its API specification).
@@ -163,6 +164,7 @@ class Renderer:
                 file=template.body.file,
             )
         body, short_links = self.clicks.in_text(body, message)
+        body = plainer(body, template.transliterate or self.policy.sms.transliterate)
         encoding, count = segments_of(body)
         return Sms(
             message_id=message.id,

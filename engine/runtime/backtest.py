@@ -28,6 +28,7 @@ from engine.model.journey import Journey
 from engine.model.message import Message
 from engine.model.policy import Policy
 from engine.runtime.simulate import Observer, Simulation, Tally, undisturbed
+from engine.runtime.texts import Bill, Biller
 
 #: How long a coupon without ``valid`` is taken to be used, and how far back a purchase makes a
 #: message about the same product a mistake.
@@ -51,6 +52,7 @@ class Account:
                       ``cost`` in the shop's currency.
     ``too_late``      messages about a product that the shopper had bought already.
     ``webhooks``      calls of the shop's own machines; they are no messages.
+    ``texts``         what the text messages come to, where they were written to find that out.
     """
 
     messages: Counter[str] = field(default_factory=Counter)
@@ -65,6 +67,7 @@ class Account:
     cost: Decimal = Decimal(0)
     too_late: int = 0
     webhooks: int = 0
+    texts: Bill = field(default_factory=Bill)
 
 
 @dataclass(slots=True)
@@ -85,8 +88,13 @@ class Watch(Observer):
     """
 
     def __init__(
-        self, journeys: Iterable[Journey], policy: Policy, bought_within: timedelta = MONTH
+        self,
+        journeys: Iterable[Journey],
+        policy: Policy,
+        bought_within: timedelta = MONTH,
+        biller: Biller | None = None,
     ) -> None:
+        self._biller = biller
         self.accounts: dict[str, Account] = {}
         self._after_order: set[str] = set()
         for journey in journeys:
@@ -153,6 +161,8 @@ class Watch(Observer):
         assert shopper is not None
         trigger = shopper.triggers.get(message.event_id, {})
         self.shoppers[shopper.profile.id] += 1
+        if message.channel == "sms" and self._biller is not None:
+            self._biller.add(account.texts, shopper, message)
         if message.journey not in self._after_order and any(
             bought_product(shopper.history, product, self._bought_within, message.due_at)
             for product in product_ids(trigger)
@@ -233,6 +243,7 @@ class Backtest:
 
     ``watch``  whether to look closer than the tallies; two sets are always watched.
     ``since``  events before it only teach who the shoppers are; no run starts.
+    ``biller`` finds out what text messages come to, where the journeys are watched.
     """
 
     def __init__(
@@ -245,17 +256,19 @@ class Backtest:
         watch: bool = False,
         since: datetime | None = None,
         bought_within: timedelta = MONTH,
+        biller: Biller | None = None,
     ) -> None:
         self._watches: list[Watch | None] = []
         self._simulations: list[Simulation] = []
         self._since = since
+        self.bills = biller is not None and (watch or against is not None)
         self.events = 0
         for one in (journeys, against):
             if one is None:
                 continue
             chosen = list(one)
             seen = watch or against is not None
-            watcher = Watch(chosen, policy, bought_within) if seen else None
+            watcher = Watch(chosen, policy, bought_within, biller) if seen else None
             self._watches.append(watcher)
             self._simulations.append(Simulation(chosen, policy, bare=bare, observer=watcher))
 

@@ -435,7 +435,8 @@ def test_the_preheader_is_shown_beside_the_subject_only(renderer: Renderer, writ
     ("source", "line", "wanted"),
     [
         ("<mjml></mjml>", 1, "must begin with a block"),
-        ("---\nsubjct: hi\n---\n<mjml></mjml>", 1, "gives no subject"),
+        ("---\nsubjct: hi\n---\n<mjml></mjml>", 2, "did you mean subject"),
+        ("---\npreheader: hi\n---\n<mjml></mjml>", 1, "gives no subject"),
         ("---\nsubject: hi\npreheder: x\n---\n", 3, "did you mean preheader"),
         ("---\nsubject: {{ a }}\n---\n", 2, "quotes"),
         ("---\nsubject: a: b: c\n---\n", 2, "quotes"),
