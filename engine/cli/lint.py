@@ -20,6 +20,7 @@ from engine.cli._worst import show_worst_case, worst_case_data
 from engine.cli.main import FINDINGS, print_json
 from engine.core.together import WorstCase, worst_case
 from engine.language import CODES, journey_files, load_files, load_policy
+from engine.language.confirming import check_confirmation
 from engine.language.schema import SCHEMAS, schema_text
 from engine.model.diagnostic import Diagnostic
 
@@ -83,6 +84,9 @@ def command(
     templates = project / "templates"
     read = load_files(files, policy=policy, templates=templates)
     found += read.diagnostics
+    if not paths:
+        config = project / "config" / "winback.yaml"
+        found += check_confirmation(config, policy, read.journeys.values())
     # A journey that cannot be read does not hide what is wrong with its template.
     everything = len(read.journeys) < len(files)
     found += check_templates(templates, policy, read.journeys, all_of_them=everything)

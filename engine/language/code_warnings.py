@@ -100,6 +100,12 @@ WARNINGS = {
         "so it cannot rest on the contract; an opt-out is no consent. Change one of the two, or "
         "leave 'basis' out. This is a rule of thumb, not legal advice.",
     ),
+    "J081": (
+        "a double opt-in that nobody asks for",
+        "A topic needs its yes confirmed, but no journey begins with 'Consent Pending', so nobody "
+        "is ever asked or gets anything. Take the shipped confirm-consent.yaml and its "
+        "template into your project.",
+    ),
     "J067": (
         "two journeys that can together exceed the cap",
         "They begin by the same event or calendar, and what they can send soonest is more than a "
