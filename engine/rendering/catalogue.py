@@ -7,6 +7,7 @@ that could stays in use and a warning says so: a half-saved file must not cost a
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ _ENDS = {"email": ("mjml", "html"), "text": ("txt",), "sms": ("txt",), "whatsapp
 _NAME = re.compile(r"[A-Za-z0-9][\w-]*(/[A-Za-z0-9][\w-]*)*")
 _log = logging.getLogger(__name__)
 
-Stamp = tuple[tuple[Path, int], ...]
+Stamp = tuple[int, ...]
 
 
 Template = EmailTemplate | SmsTemplate | WhatsAppTemplate
@@ -33,6 +34,7 @@ Template = EmailTemplate | SmsTemplate | WhatsAppTemplate
 
 class _Kept(NamedTuple):
     template: Template
+    names: tuple[str, ...]
     stamp: Stamp
 
 
@@ -43,7 +45,8 @@ class Catalogue:
         self.folder = folder
         self._default_locale = default_locale
         self._kept: dict[tuple[str, str, str], _Kept] = {}
-        self._listed: dict[str, tuple[int, dict[str, dict[str, Path]]]] = {}
+        #: by template its folder, when that last changed, and what is in it
+        self._listed: dict[str, tuple[str, int, dict[str, dict[str, Path]]]] = {}
         self._warned: dict[tuple[str, str, str], Stamp] = {}
         self._lock = Lock()
 
@@ -52,29 +55,34 @@ class Catalogue:
 
         Raises ``RenderError`` when there is none.
         """
-        if not _NAME.fullmatch(name):
-            raise RenderError(f"{name!r} is no name of a template.")
-        place = f"{self.folder.name}/{name}"
-        try:
-            changed = (self.folder / name).stat().st_mtime_ns
-        except OSError:
-            raise RenderError(f"There is no template {name}: the folder {place} is missing.") from (
-                None
-            )
-        known = self._listed.get(name)
-        if known is None or known[0] != changed:
-            known = (changed, self._list(name))
-            self._listed[name] = known
-        found = known[1].get(channel)
+        found = self._files(name).get(channel)
         if not found:
+            place = f"{self.folder.name}/{name}"
             kind = f"{channel}.en.{_ENDS.get(channel, ('txt',))[0]}"
             raise RenderError(f"The template {name} has no {channel}: write {place}/{kind}.")
         return found
 
+    def _files(self, name: str) -> dict[str, dict[str, Path]]:
+        """The files of a template by channel and locale."""
+        known = self._listed.get(name)
+        if known is None and not _NAME.fullmatch(name):
+            raise RenderError(f"{name!r} is no name of a template.")
+        place = known[0] if known else str(self.folder / name)
+        try:
+            changed = os.stat(place).st_mtime_ns
+        except OSError:
+            raise RenderError(
+                f"There is no template {name}: the folder {self.folder.name}/{name} is missing."
+            ) from None
+        if known is None or known[1] != changed:
+            known = (place, changed, self._list(name))
+            self._listed[name] = known
+        return known[2]
+
     def email(self, name: str, locale: str) -> EmailTemplate:
         """The mail of template ``name`` in ``locale`` (one of ``locales``)."""
-        path = self.locales(name, "email")[locale]
-        text = self._listed[name][1].get("text", {}).get(locale)
+        files = self._listed[name][2] if name in self._listed else self._files(name)
+        path, text = files["email"][locale], files.get("text", {}).get(locale)
         made = self._get(
             (name, path.name, text.name if text else ""),
             lambda: compile_email(self.folder, path, text, locale),
@@ -112,7 +120,7 @@ class Catalogue:
 
     def _get(self, key: tuple[str, str, str], make: Callable[[], Template]) -> Template:
         kept = self._kept.get(key)
-        if kept and kept.stamp == (now := _stamp(kept.template.files)):
+        if kept and kept.stamp == (now := _stamp(kept.names)):
             return kept.template
         with self._lock:
             again = self._kept.get(key)
@@ -128,15 +136,17 @@ class Catalogue:
                 self._warned[key] = now
                 _log.warning("%s; its last good version stays in use.", error)
                 return kept.template
-            self._kept[key] = _Kept(made, _stamp(made.files))
+            names = tuple(map(str, made.files))
+            self._kept[key] = _Kept(made, names, _stamp(names))
             return made
 
 
-def _stamp(files: tuple[Path, ...]) -> Stamp:
+def _stamp(names: tuple[str, ...]) -> Stamp:
+    """When each file last changed; 0 for one that is not there."""
     stamp = []
-    for path in files:
+    for name in names:
         try:
-            stamp.append((path, path.stat().st_mtime_ns))
+            stamp.append(os.stat(name).st_mtime_ns)
         except OSError:
-            stamp.append((path, 0))
+            stamp.append(0)
     return tuple(stamp)

@@ -115,14 +115,18 @@ def link(context: Context, value: Any) -> str:
     own. Events come from browsers, and a mail must not carry a stranger's link."""
     shop = str(context["shop"]["url"])
     text = "" if isinstance(value, Undefined) else str(value)
+    host, own = _host(text), _host(shop)
+    return text if host and (host == own or host.endswith("." + own)) else shop
+
+
+@lru_cache(maxsize=4096)
+def _host(url: str) -> str:
+    """The host of a web address, "" for anything else. A mail asks for the same few often."""
     try:
-        parts, home = urlsplit(text), urlsplit(shop)
-        host, own = parts.hostname or "", home.hostname or ""
+        parts = urlsplit(url)
+        return (parts.hostname or "") if parts.scheme in ("http", "https") else ""
     except ValueError:
-        return shop
-    if parts.scheme in ("http", "https") and (host == own or host.endswith("." + own)):
-        return text
-    return shop
+        return ""
 
 
 def limited_batch(value: Any, count: int, fill: Any = None) -> list[list[Any]]:

@@ -31,8 +31,10 @@ def to_text(html: str) -> str:
 
 def tidy(text: str) -> str:
     """No blanks at the ends of lines, no more than one empty line in a row."""
-    text = re.sub(r"[ \t]+\n", "\n", re.sub(r"\n[ \t]+", "\n", text))
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    text = "\n".join([line.strip(" \t") for line in text.split("\n")])
+    if "\n\n\n" in text:
+        text = re.sub(r"\n{3,}", "\n\n", text)
+    return text.strip() + "\n"
 
 
 class _Reader(HTMLParser):

@@ -7,6 +7,7 @@ bounded, so that a slip in a template costs one message and not a worker.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from itertools import islice
@@ -19,6 +20,7 @@ from jinja2.nodes import Template
 from jinja2.runtime import BlockReference, Context, LoopContext, Macro, TemplateReference
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Cycler, Joiner, Namespace
+from markupsafe import Markup
 
 from engine.rendering.steps import TURN, bound_loops, turn
 
@@ -27,6 +29,8 @@ LONGEST_OUTPUT = 500_000
 LONGEST_RANGE = 1_000
 LONGEST_REPEAT = 10_000
 _AT_ONCE = 100
+
+_UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 _OPEN = (LoopContext, Namespace, TemplateReference, TemplateModule)
 _CALLABLE = (Macro, BlockReference, Joiner)
@@ -83,8 +87,19 @@ def limited_join(pieces: Iterable[str]) -> str:
     return "".join(kept)
 
 
+def showable(text: str) -> str:
+    """``text`` without control characters and lone surrogates: no mail and no phone shows them."""
+    return text if text.isprintable() else _UNSHOWABLE.sub("", text)
+
+
 def _printable(value: Any) -> Any:
-    if value.__class__ is str or isinstance(value, (str, int, float, Undefined)):
+    if value.__class__ is str:
+        return value if value.isprintable() else _UNSHOWABLE.sub("", value)
+    if isinstance(value, Markup):
+        return Markup(showable(value))
+    if isinstance(value, str):
+        return showable(value)
+    if isinstance(value, (int, float, Undefined)):
         return value
     if value is None:
         return Missing(name="None")
@@ -130,7 +145,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super()._generate(source, name, filename, defer_init)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        if obj.__class__ is dict or isinstance(obj, Mapping):
+        if obj.__class__ is dict:
+            value = obj.get(attribute)
+            return self.undefined(obj=obj, name=attribute) if value is None else value
+        if isinstance(obj, Mapping):
             return self._item(obj, attribute)
         if isinstance(obj, Undefined):
             return obj
