@@ -14,6 +14,7 @@ import msgspec
 
 from engine.core.book import JourneyBook
 from engine.core.conditions import ConditionError, holds
+from engine.core.coupons import none_left
 from engine.core.decision import AudienceChange, Jumped, Outcome
 from engine.core.effects import call, computed, emit, give_offer, say
 from engine.core.facts_view import Facts
@@ -83,7 +84,8 @@ def walk(
         if isinstance(step, Jump):
             return _jump(journey, run, step, visits, outcome, now)
         if isinstance(step, Send):
-            say(journey, run, step, visits, shopper, now, late, book.timezone)
+            if not say(journey, run, step, visits, shopper, now, late, book.timezone):
+                return _none_left(journey, run, step, visits, outcome, now)
             at = step.next
         elif isinstance(step, Branch):
             at = _branch(run, step, facts, outcome, now)
@@ -95,8 +97,10 @@ def walk(
             _update(run, step, shopper, facts, now)
             at = step.next
         elif isinstance(step, OfferStep):
-            run = give_offer(run, step, outcome, now)
-            at = step.next
+            offered = give_offer(run, step, visits, shopper, now)
+            if offered is None:
+                return _none_left(journey, run, step, visits, outcome, now)
+            run, at = offered, step.next
         elif isinstance(step, Emit):
             emit(run, step, visits, outcome, facts, now)
             at = step.next
@@ -128,6 +132,20 @@ def _finish(
         # Nothing can reach the end of a journey without stops.
         live=bool(journey.stops),
     )
+
+
+def _none_left(
+    journey: Journey,
+    run: Enrollment,
+    step: Send | OfferStep,
+    visits: int,
+    outcome: Outcome,
+    now: datetime,
+) -> Enrollment:
+    assert step.pool is not None
+    why = none_left(step.pool.name)
+    outcome.mark(run.id, step.path, "exits", why, now)
+    return _finish(journey, run, step.path, visits, why, now)
 
 
 def stop(

@@ -41,6 +41,15 @@ class Jumped(NamedTuple):
     journey: str
 
 
+class Claim(NamedTuple):
+    """A run asks for a code of ``pool``. ``id`` follows from run, step and visit: one code each,
+    however often it is asked for."""
+
+    id: str
+    pool: str
+    enrollment_id: str
+
+
 @dataclass(slots=True)
 class Outcome:
     """All that one batch of stimuli changed for one shopper, ready to be written in one go.
@@ -48,7 +57,8 @@ class Outcome:
     ``enrollments`` holds the latest state of every run that changed, by id; ``entered`` the
     ids of those that are new; ``stopped`` those whose waiting messages must be cancelled and
     whose audience places must be given back. ``emitted`` are events for the inbox. ``jumps`` is
-    empty between two stimuli.
+    empty between two stimuli. ``claims``, by id: the codes that were asked for, see
+    ``engine.core.coupons``.
     """
 
     enrollments: dict[str, Enrollment] = field(default_factory=dict)
@@ -59,6 +69,7 @@ class Outcome:
     consents: list[Consent] = field(default_factory=list)
     emitted: list[Emitted] = field(default_factory=list)
     jumps: list[Jumped] = field(default_factory=list)
+    claims: dict[str, Claim] = field(default_factory=dict)
     traces: dict[str, list[Mark]] = field(default_factory=dict)
 
     def mark(self, enrollment_id: str, path: str, verdict: str, why: str, at: datetime) -> None:

@@ -66,6 +66,7 @@ class Reused(Outcome):
         self.consents.clear()
         self.emitted.clear()
         self.jumps.clear()
+        self.claims.clear()
         self.traces.clear()
 
 
