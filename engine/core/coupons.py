@@ -97,9 +97,10 @@ def lacks_code(offer: Mapping[str, Any]) -> bool:
 def fill(outcome: Outcome, codes: Mapping[str, str | None]) -> None:
     """Put the claimed ``codes`` (by claim) where their claims' ids stand for them."""
     runs = {outcome.claims[id].enrollment_id for id in codes if id in outcome.claims}
-    for id in runs:
+    for id in runs & outcome.enrollments.keys():
         run = outcome.enrollments[id]
         outcome.enrollments[id] = msgspec.structs.replace(run, offer=_filled(run.offer, codes))
+    for id in runs & outcome.traces.keys():
         outcome.traces[id] = [
             msgspec.structs.replace(mark, why=codes[mark.why] or "")
             if mark.verdict == "offers" and mark.why in codes

@@ -25,6 +25,7 @@ from engine.core.shopper import Shopper
 from engine.model.event import Event
 from engine.model.profile import Profile
 from engine.runtime import load, save
+from engine.runtime.coupons import Codes, with_codes
 from engine.runtime.shell import Shell
 from engine.store import events as events_store
 from engine.store import identities as identities_store
@@ -187,31 +188,42 @@ def _work(
         mine.setdefault(profile, []).append(event)
     # Who took a known shopper in is not new to the store: their runs must be loaded (P3).
     new = set(resolution.created) - merged
-    book, shoppers, starts = load.shoppers(
-        shell, connection, profiles, mine, now, merged=merged, new=new
-    )
+    failed: dict[int, str] = {}
 
-    worked: list[Shopper] = []
+    def work(ids: Iterable[int], codes: Codes | None = None) -> list[Shopper]:
+        some = {id: profiles[id] for id in ids}
+        book, shoppers, starts = load.shoppers(
+            *(shell, connection, some, {id: mine[id] for id in some if id in mine}, now),
+            merged=merged & some.keys(),
+            new=new & some.keys(),
+            codes=codes,
+        )
+        worked = []
+        for id, shopper in shoppers.items():
+            events = sorted(mine.get(id, ()), key=lambda event: event.order_key)
+            untouched = Shopper(profiles[id])
+            try:
+                if id in merged:
+                    after_merge(book, shopper)
+                    untouched = deepcopy(shopper)
+                for event in events:
+                    on_event(book, shopper, event, None if shell.exact else now, starts[event.id])
+            except Exception as error:
+                # One shopper's bad luck is kept aside with its reason; the others go on.
+                log.exception("profile %d: %d events set aside", id, len(events))
+                failed[id] = f"{type(error).__name__}: {error}"
+                untouched.profile_changed = id in resolution.created or id in merged
+                shopper = untouched
+            worked.append(shopper)
+        return worked
+
+    worked = with_codes(connection, work(profiles), work, now)
     history: list[tuple[int, Event, str]] = []
-    for id, shopper in shoppers.items():
-        events = sorted(mine.get(id, ()), key=lambda event: event.order_key)
-        untouched = Shopper(profiles[id])
-        try:
-            if id in merged:
-                after_merge(book, shopper)
-                untouched = deepcopy(shopper)
-            for event in events:
-                on_event(book, shopper, event, None if shell.exact else now, starts[event.id])
-        except Exception as error:
-            # One shopper's bad luck is kept aside with its reason; the others go on.
-            log.exception("profile %d: %d events set aside", id, len(events))
-            why = f"{type(error).__name__}: {error}"
-            batch.refused += [(batch.bodies[event.id], why) for event in events]
-            untouched.profile_changed = id in resolution.created or id in merged
-            worked.append(untouched)
-            continue
-        worked.append(shopper)
-        history += [(id, event, batch.accepted_by[event.id]) for event in events]
+    for id, events in mine.items():
+        if id in failed:
+            batch.refused += [(batch.bodies[event.id], failed[id]) for event in events]
+        else:
+            history += [(id, event, batch.accepted_by[event.id]) for event in events]
     saved = save.save(connection, worked, now, resolution.created, writer)
     events_store.insert(connection, history, now)
     _report(connection, batch.events, now)

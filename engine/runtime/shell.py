@@ -33,6 +33,8 @@ class Shell:
     bare: bool = False
     #: event-time replay: timers and messages are judged at their own time, whatever the clock says
     exact: bool = False
+    #: answers to claims of coupon codes; of those that are not in it the shop's pools are asked
+    codes: Mapping[str, str | None] = field(default_factory=dict)
 
     def at(self, due: datetime) -> datetime:
         """The time by which something that is due at ``due`` is judged."""

@@ -1,0 +1,197 @@
+"""Pools of coupon codes: imported by the shop, each code claimed at most once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from engine.store.database import Connection, ids, texts
+
+
+class Asked(NamedTuple):
+    """A run asks for a code of ``pool``; the same ``claim`` gets the same code."""
+
+    claim: str
+    pool: str
+    enrollment_id: str
+
+
+def claim(connection: Connection, asked: Iterable[Asked], now: datetime) -> dict[str, str | None]:
+    """By claim the code that it has or now gets; None where the pool has none left.
+
+    The codes go back when the transaction does. Nobody waits for codes that another transaction
+    has taken unless they are the last: only when that one is over can it be said that none is left.
+    """
+    todo = {one.claim: one for one in asked}
+    found = known(connection, list(todo))
+    todo = {id: one for id, one in todo.items() if id not in found}
+    while todo:
+        taken = _take(connection, list(todo.values()), now)
+        found |= taken
+        todo = {id: one for id, one in todo.items() if id not in taken}
+        if todo and not _wait_for_others(connection, Counter(one.pool for one in todo.values())):
+            break
+    return found | dict.fromkeys(todo)
+
+
+def known(connection: Connection, claims: Sequence[str]) -> dict[str, str | None]:
+    """What earlier transactions answered: by claim its code, None where none was left."""
+    rows = connection.execute(
+        """
+        select claim::text, code from coupon where claim = any(%(claims)s::uuid[])
+        union all
+        select claim::text, null from coupon_missed where claim = any(%(claims)s::uuid[])
+        """,
+        {"claims": ids(claims)},
+    )
+    return {str(id): code for id, code in rows}
+
+
+def of_runs(connection: Connection, runs: Sequence[str]) -> dict[str, str | None]:
+    """What the claims of these runs were answered: by claim the code, or None."""
+    rows = connection.execute(
+        """
+        select claim::text, code from coupon where enrollment_id = any(%(runs)s::uuid[])
+        union all
+        select claim::text, null from coupon_missed where enrollment_id = any(%(runs)s::uuid[])
+        """,
+        {"runs": ids(runs)},
+    )
+    return {str(id): code for id, code in rows}
+
+
+def _take(connection: Connection, asked: list[Asked], now: datetime) -> dict[str, str | None]:
+    rows = connection.execute(
+        """
+        with wanted as (
+            select pool, claim, run, row_number() over (partition by pool order by claim) as place
+              from unnest(%(claims)s::uuid[], %(pools)s::text[], %(runs)s::uuid[])
+                as t(claim, pool, run)),
+        needed as (select pool, count(*) as codes from wanted group by pool),
+        locked as materialized (
+            select c.pool, c.code, c.place
+              from needed n
+             cross join lateral (
+                select pool, code, place from coupon
+                 where pool = n.pool and claim is null
+                 order by place limit n.codes for update skip locked) c),
+        free as (
+            select pool, code, row_number() over (partition by pool order by place) as place
+              from locked)
+        update coupon c set claim = w.claim, enrollment_id = w.run, claimed_at = %(now)s
+          from free f join wanted w using (pool, place)
+         where c.pool = f.pool and c.code = f.code
+        returning c.claim::text, c.code
+        """,
+        {
+            "claims": ids(one.claim for one in asked),
+            "pools": texts(one.pool for one in asked),
+            "runs": ids(one.enrollment_id for one in asked),
+            "now": now,
+        },
+    )
+    return {str(id): code for id, code in rows}
+
+
+def _wait_for_others(connection: Connection, short: Mapping[str, int]) -> bool:
+    """Wait until other transactions are done with the codes that they hold of the pools; False
+    if there are none."""
+    waited = False
+    for pool, codes in sorted(short.items()):
+        rows = connection.execute(
+            "select 1 from coupon where pool = %s and claim is null limit 1", [pool]
+        ).fetchall()
+        if rows:
+            waited = True
+            connection.execute(
+                "select 1 from coupon where pool = %s and claim is null"
+                " order by place limit %s for update",
+                [pool, codes],
+            )
+    return waited
+
+
+def give_back(connection: Connection, claims: Iterable[str]) -> None:
+    """Undo those of the claims that this transaction made: they came to nothing."""
+    connection.execute(
+        "update coupon set claim = null, enrollment_id = null, claimed_at = null"
+        " where claim = any(%s::uuid[]) and xmin = pg_current_xact_id()::xid",
+        [ids(claims)],
+    )
+
+
+def note_missed(connection: Connection, missed: Iterable[Asked], now: datetime) -> None:
+    """Remember for which claims none was left."""
+    rows = list(missed)
+    connection.execute(
+        """
+        insert into coupon_missed (claim, pool, enrollment_id, at)
+        select claim, pool, run, %s from unnest(%s::uuid[], %s::text[], %s::uuid[])
+            as t(claim, pool, run)
+            on conflict do nothing
+        """,
+        [
+            now,
+            ids(one.claim for one in rows),
+            texts(one.pool for one in rows),
+            ids(one.enrollment_id for one in rows),
+        ],
+    )
+
+
+def add(connection: Connection, pool: str, codes: Sequence[str]) -> int:
+    """Put codes into a pool; gives how many were not there yet."""
+    return connection.execute(
+        """
+        insert into coupon (pool, code)
+        select %s, code from unnest(%s::text[]) with ordinality as t(code, place) order by place
+            on conflict do nothing
+        """,
+        [pool, texts(codes)],
+    ).rowcount
+
+
+class Stock(NamedTuple):
+    """A pool. ``recent`` codes were claimed since ``since``, the first claim of the time that is
+    looked at (None: none was). ``missed`` claims found it empty, the last at ``missed_at``."""
+
+    pool: str
+    left: int
+    claimed: int
+    recent: int
+    since: datetime | None
+    missed: int
+    missed_at: datetime | None
+
+
+def stock(connection: Connection, now: datetime, within: timedelta) -> list[Stock]:
+    """Every pool that has or ever was asked for codes, by name; ``recent`` are the claims
+    ``within`` the time before ``now``."""
+    rows = connection.execute(
+        """
+        select pool, coalesce(c.left_over, 0), coalesce(c.claimed, 0), coalesce(c.recent, 0),
+               c.since, coalesce(m.missed, 0), m.at
+          from (select pool, count(*) filter (where claim is null) as left_over,
+                       count(claim) as claimed,
+                       count(*) filter (where claimed_at > %(since)s) as recent,
+                       min(claimed_at) filter (where claimed_at > %(since)s) as since
+                  from coupon group by pool) c
+          full join (select pool, count(*) as missed, max(at) as at
+                       from coupon_missed group by pool) m using (pool)
+         order by pool
+        """,
+        {"since": now - within},
+    )
+    return [Stock(*row) for row in rows]
+
+
+def left(connection: Connection, pools: Sequence[str]) -> dict[str, int]:
+    """How many codes each of ``pools`` has left; pools nobody imported are not in it."""
+    rows = connection.execute(
+        "select pool, count(*) filter (where claim is null) from coupon"
+        " where pool = any(%s::text[]) group by pool",
+        [texts(pools)],
+    )
+    return {str(pool): int(codes) for pool, codes in rows}
