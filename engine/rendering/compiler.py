@@ -44,6 +44,10 @@ class EmailTemplate:
     text: Part
     files: tuple[Path, ...]
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return tuple(filter(None, (self.subject, self.preheader, self.html, self.text)))
+
 
 @dataclass(frozen=True, slots=True)
 class SmsTemplate:
@@ -53,6 +57,10 @@ class SmsTemplate:
     direction: Literal["ltr", "rtl"]
     body: Part
     files: tuple[Path, ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return (self.body,)
 
 
 def compile_sms(folder: Path, path: Path, locale: str) -> SmsTemplate:

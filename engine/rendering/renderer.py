@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from engine.model.profile import Profile
 from engine.rendering import locales
 from engine.rendering.catalogue import Catalogue
 from engine.rendering.links import Links
-from engine.rendering.parts import one_line, starting_right_to_left
+from engine.rendering.parts import Part, one_line, starting_right_to_left
 from engine.rendering.plaintext import tidy
 from engine.rendering.segments import segments_of
 
@@ -88,6 +88,12 @@ class Renderer:
                 line = max(placed.line, 1)
                 findings.append(Diagnostic(placed.file, line, 1, "error", "T002", text))
         return findings
+
+    def parts(self, template: str, channel: str) -> Iterator[Part]:
+        """What every language of a template consists of. Raises ``RenderError``: see ``check``."""
+        compiled = self._catalogue.email if channel == "email" else self._catalogue.sms
+        for tag in self._catalogue.locales(template, channel):
+            yield from compiled(template, tag).parts
 
     def _email(
         self,
