@@ -73,6 +73,10 @@ class Trigger:
     calendar: Calendar | None = None
 
 
+#: Path of the hidden wait that ``without`` in a trigger is compiled to, and the start of the paths
+#: of what belongs to it. A run that stands or ended there never got into its journey.
+WITHOUT = "trigger/without"
+
 CALENDAR_REACHED = "Calendar Reached"
 SEGMENT_ENTERED = "Segment Entered"
 SEGMENT_LEFT = "Segment Left"

@@ -61,11 +61,13 @@ class Reused(Outcome):
         self.enrollments.clear()
         self.entered.clear()
         self.stopped.clear()
+        self.qualified.clear()
         self.messages.clear()
         self.audiences.clear()
         self.consents.clear()
         self.emitted.clear()
         self.jumps.clear()
+        self.failures.clear()
         self.claims.clear()
         self.traces.clear()
 
