@@ -55,7 +55,7 @@ class Account:
     ``places``        runs that came by, per (path, verdict, detail): arms, exits, sends.
     ``by_day``        messages per day, ``by_hour`` per hour of the day, by the shop's clock.
     ``offered``       messages with a percentage off. ``used``: coupons that were used, at a
-                      ``cost`` in the shop's currency.
+                      ``cost`` in the shop's currency. ``codes`` taken, by pool.
     ``too_late``      messages about a product that the shopper had bought already.
     ``webhooks``      calls of the shop's own machines; they are no messages.
     """
@@ -70,6 +70,7 @@ class Account:
     offered: int = 0
     used: int = 0
     cost: Decimal = Decimal(0)
+    codes: Counter[str] = field(default_factory=Counter)
     too_late: int = 0
     webhooks: int = 0
 
@@ -135,6 +136,11 @@ class Watch(Observer):
                     account.held_back += 1
                 elif mark.verdict == "skips":
                     account.skipped[_reason(mark.why)] += 1
+
+        for claim in outcome.claims.values():
+            run = outcome.enrollments.get(claim.enrollment_id)
+            if run is not None and run.journey in self.accounts:
+                self.accounts[run.journey].codes[claim.pool] += 1
 
     def judged(self, message: Message, verdict: Verdict) -> None:
         account = self.accounts[message.journey]

@@ -25,6 +25,7 @@ from engine.model.journey import Journey
 from engine.model.message import Message
 from engine.model.profile import Consent, Profile
 from engine.runtime.plan import read
+from engine.store import coupons as coupons_store
 from engine.store import explain as explain_store
 from engine.store import versions as versions_store
 from engine.store.database import Connection
@@ -60,8 +61,9 @@ class Story:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """``names`` are the shopper's identifiers, addresses hidden unless they were asked for by
-    them; ``blocks`` are (channel, reason) of suppressed addresses. ``log``, ``traces`` and
-    ``versions`` are what a replay needs."""
+    them; ``blocks`` are (channel, reason) of suppressed addresses. ``log``, ``traces``,
+    ``versions`` and ``codes`` (by claim what a pool of coupons answered) are what a replay
+    needs."""
 
     profile: Profile
     names: tuple[str, ...]
@@ -73,6 +75,7 @@ class Explanation:
     log: tuple[Logged, ...]
     traces: Mapping[str, list[Mark]]
     versions: Mapping[tuple[str, str], Journey | None]
+    codes: Mapping[str, str | None]
 
 
 def explain(connection: Connection, asked: str, country: str) -> Explanation:
@@ -112,6 +115,7 @@ def explain(connection: Connection, asked: str, country: str) -> Explanation:
         tuple(explain_store.events(connection, id)),
         traces,
         versions,
+        coupons_store.of_runs(connection, [run.id for run, _ in runs]),
     )
 
 

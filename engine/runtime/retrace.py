@@ -126,7 +126,7 @@ class _Replay:
     def _resolve(self, batch: list[Event], at: datetime) -> list[Shopper]:
         if not self._found.merged_from:
             id = self._found.profile.id
-            shopper = self._people.setdefault(id, Shopper(Profile(id)))
+            shopper = self._shopper(id)
             return [shopper] * len(batch)
         known = {n: self._who[n] for e in batch for n in e.identifiers if n in self._who}
         accounts: dict[int, set[str]] = {id: set() for id in known.values()}
@@ -144,11 +144,14 @@ class _Replay:
         self._who |= resolution.assigned
         for id in grown:
             after_merge(self._book(self._past.at(at).journeys, {}), self._people[id])
-        return [self._people.setdefault(id, Shopper(Profile(id))) for id in resolution.profiles]
+        return [self._shopper(id) for id in resolution.profiles]
+
+    def _shopper(self, id: int) -> Shopper:
+        return self._people.setdefault(id, Shopper(Profile(id), codes=self._found.codes))
 
     def _merge(self, gone: Shopper, into_id: int, at: datetime) -> None:
         """As the store merges: of two runs about the same the later one ends."""
-        into = self._people.setdefault(into_id, Shopper(Profile(into_id)))
+        into = self._shopper(into_id)
         for shopper in (into, gone):
             self._let_go(shopper)
         into.profile = merged_profiles(into.profile, gone.profile)

@@ -15,6 +15,7 @@ import msgspec
 
 from engine.core.book import JourneyBook, open_book
 from engine.core.calendar import next_reached
+from engine.core.coupons import StandIns
 from engine.core.decision import Outcome
 from engine.core.emitted import event_of
 from engine.core.gate import Verdict, judge, uncapped
@@ -44,6 +45,8 @@ _TICK = timedelta(microseconds=1)
 _NO_ADDRESS = Verdict("skip", "no address")
 #: Whom events name that no shopper caused: they are fed to whom they are about.
 _NOBODY = ("winback:",)
+#: A simulation never takes the shop's codes, and has enough of them.
+_CODES = StandIns()
 
 
 class Simulation:
@@ -245,7 +248,7 @@ class Simulation:
         return person
 
     def _new_person(self, id: int) -> Person:
-        return Person(Shopper(Profile(id), outcome=self._outcome))
+        return Person(Shopper(Profile(id), outcome=self._outcome, codes=_CODES))
 
     def _merge(self, gone_id: int, into_id: int, at: datetime) -> None:
         gone, into = self._people.pop(gone_id), self._people[into_id]
