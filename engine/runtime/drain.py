@@ -26,6 +26,7 @@ from engine.model.event import Event
 from engine.model.profile import Profile
 from engine.runtime import load, save
 from engine.runtime.coupons import Codes, with_codes
+from engine.runtime.failures import report
 from engine.runtime.shell import Shell
 from engine.store import events as events_store
 from engine.store import identities as identities_store
@@ -50,7 +51,8 @@ class _Overtaken(Exception):
 class Drained:
     """What one drain did. ``taken`` 0: the lane was dry, or another worker has it. ``due`` counts
     the messages that it made due, ``fresh`` are their (profile, id); ``emitted`` counts the events
-    that steps put into the inbox."""
+    that steps put into the inbox, ``failed`` the faults of journeys, which took nobody else along
+    (P10)."""
 
     taken: int = 0
     duplicates: int = 0
@@ -58,6 +60,7 @@ class Drained:
     due: int = 0
     fresh: list[tuple[int, str]] = field(default_factory=list)
     emitted: int = 0
+    failed: int = 0
 
 
 @dataclass(slots=True)
@@ -67,6 +70,7 @@ class _Batch:
     bodies: dict[str, str] = field(default_factory=dict)
     refused: list[tuple[str, str]] = field(default_factory=list)
     duplicates: int = 0
+    failed: int = 0
 
 
 def drain(shell: Shell, lane: int, limit: int = 1000, lanes: int = 1) -> Drained:
@@ -113,6 +117,8 @@ def _together(parts: Iterable[Drained]) -> Drained:
         whole.refused += part.refused
         whole.due += part.due
         whole.fresh += part.fresh
+        whole.emitted += part.emitted
+        whole.failed += part.failed
     return whole
 
 
@@ -146,7 +152,9 @@ def _drain(shell: Shell, connection: Connection, lane: int, limit: int, lanes: i
         lanes_store.reject(connection, "drain", batch.refused, now)
     due, fresh = len(saved.fresh), saved.fresh
     done = Drained(
-        len(rows), batch.duplicates, len(batch.refused), due, fresh, emitted=saved.emitted
+        *(len(rows), batch.duplicates, len(batch.refused), due, fresh),
+        emitted=saved.emitted,
+        failed=batch.failed,
     )
     lanes_store.count(
         connection,
@@ -225,6 +233,7 @@ def _work(
         else:
             history += [(id, event, batch.accepted_by[event.id]) for event in events]
     saved = save.save(connection, worked, now, resolution.created, writer)
+    batch.failed = report(shell, connection, worked, writer, now)
     events_store.insert(connection, history, now)
     _report(connection, batch.events, now)
     return saved

@@ -38,8 +38,9 @@ def shoppers(
 ) -> Loaded:
     """The working set of each of ``profiles``, with what ``events`` (by profile) will ask for.
 
-    ``merged`` profiles get the history of stop events too, for what one identity bought stops
-    the runs of the other. ``new`` profiles have no past: nothing is asked of the store.
+    ``merged`` profiles get the history of stop events and of those that are waited for too, for
+    what one identity bought stops the runs of the other. ``new`` profiles have no past: nothing
+    is asked of the store.
     ``codes``: what the pools of coupons have answered.
     """
     answers = shell.codes if codes is None else codes
@@ -127,7 +128,7 @@ def _load_history(
         if shopper.live:
             widen(needs, book.step_history)
         if profile in merged:
-            widen(needs, stops)
+            widen(needs, waits)  # what a `without` waits for among them
             for name in book.stop_names:
                 widen(needs, book.history.get(name, {}))
         if needs:

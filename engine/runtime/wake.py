@@ -16,6 +16,7 @@ from engine.core.react import on_timers
 from engine.core.shopper import Shopper
 from engine.runtime import load, save
 from engine.runtime.coupons import Codes, with_codes
+from engine.runtime.failures import report
 from engine.runtime.shell import Shell
 from engine.store import lanes as lanes_store
 from engine.store import profiles as profiles_store
@@ -28,9 +29,9 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(slots=True)
 class Woken:
-    """What one wake did: shoppers ``woken``, ``held`` for events of theirs in the inbox, runs
-    that ``failed`` and stand still with their reason, messages now ``due`` and their (profile, id)
-    in ``fresh``, events ``emitted`` into the inbox."""
+    """What one wake did: shoppers ``woken``, ``held`` for events of theirs in the inbox, how often
+    a journey or a shopper ``failed`` and stands with its reason, messages now ``due`` and their
+    (profile, id) in ``fresh``, events ``emitted`` into the inbox."""
 
     woken: int = 0
     held: int = 0
@@ -80,5 +81,6 @@ def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None =
             runs_store.stand_still(connection, list(stuck.items()), now)
             done.failed = len(stuck)
         done.fresh, done.emitted = save.save(connection, worked, now, writer="wake")
+        done.failed += report(shell, connection, worked, "wake", now)
         done.due = len(done.fresh)
         return done
