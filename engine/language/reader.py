@@ -25,11 +25,16 @@ from engine.language.tree import Entry, Listing, Mapping, Scalar, Tree, kind_of,
 LARGEST = 256 * 1024
 DEEPEST = 50
 
-#: What the two parsers do not read alike to the last column, or may not: line ends other than the
-#: common ones, tabs, block scalars, a colon straight before what closes, marks of documents.
+#: What the two parsers do not read alike to the last column, or may not.
 _UNLIKE = re.compile(
-    r"\r(?!\n)|[\t\x85\u2028\u2029\ufeff]|[|>][-+0-9]* *(?:#|\r?$)|:[\[\]{},]|^(?:%|---|\.\.\.)",
-    re.MULTILINE,
+    r"""
+    \r(?!\n) | [\t\x85\u2028\u2029\ufeff]     # tabs, line ends other than the common ones
+    | [|>][-+0-9]*[ ]*(?:\#|\r?$)            # block scalars
+    | :[\[\]{},] | [\s'"\]}]:(?!\s|\Z)        # colons without a blank after them, but for 22:00
+    | (?:^|[-:{\[,])[ ]*\?(?:[\s\[\]{},]|\Z)   # keys marked as such
+    | ^(?:%|---|\.\.\.)                       # marks of documents
+    """,
+    re.MULTILINE | re.VERBOSE,
 )
 
 

@@ -60,6 +60,8 @@ def test_everything_that_is_written_is_read_alike() -> None:
         "a: |#\n  x",
         "a:\tb",
         'a: ["10:00" :, b]',
+        "a: {? }",
+        'a: ["" :b]',
         "a: x\u2028y",
         "a: x\x85b: y",
         "a: \ufeffx",
