@@ -11,7 +11,7 @@ import msgspec
 from engine.core.conditions import ConditionError
 from engine.core.coupons import lacks_code, none_left, own_code
 from engine.core.decision import Outcome
-from engine.core.emitted import LONGEST_CHAIN, Emitted, place_in_chain
+from engine.core.emitted import LONGEST_CHAIN, Emitted, chain_before
 from engine.core.facts_view import Facts
 from engine.core.gate import WEBHOOKS, shopper_zone
 from engine.core.ids import derive
@@ -169,7 +169,12 @@ def emit(
         # It could start journeys that send.
         outcome.mark(run.id, step.path, "withheld", "holdout", now)
         return
-    place = place_in_chain(run, now)
+    before = chain_before(run, now)
+    place = before + 1
+    if before:
+        parent, count = outcome.chained
+        place += count if parent == run.event_id else 0
+        outcome.chained = (run.event_id, place - before)
     if place > LONGEST_CHAIN:
         why = f"{LONGEST_CHAIN} events have started each other at this moment"
         outcome.mark(run.id, step.path, "does not emit", why, now)
