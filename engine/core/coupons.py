@@ -10,7 +10,7 @@ it changes what is decided: then the shopper is worked again from the start, wit
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from engine.core.decision import Claim, Outcome
 from engine.core.ids import derive
 from engine.core.shopper import Shopper
 from engine.model.enrollment import Enrollment
-from engine.model.journey import OfferStep, Pool, Send
+from engine.model.journey import AnyStep, Journey, OfferStep, Pool, Send
 
 #: What a pool may be called.
 POOL_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -122,3 +122,18 @@ def _filled(offer: dict[str, Any], codes: Mapping[str, str | None]) -> dict[str,
         else value
         for name, value in offer.items()
     }
+
+
+def pool_of(step: AnyStep) -> str:
+    """The pool that the step takes a code from; "" if none."""
+    return step.pool.name if isinstance(step, Send | OfferStep) and step.pool else ""
+
+
+def pools_of(journeys: Iterable[Journey]) -> dict[str, list[str]]:
+    """Every pool that the journeys name, with their names."""
+    found: dict[str, set[str]] = {}
+    for journey in journeys:
+        for step in journey.steps.values():
+            if pool := pool_of(step):
+                found.setdefault(pool, set()).add(journey.name)
+    return {pool: sorted(names) for pool, names in sorted(found.items())}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from engine.store.database import Connection, ids, texts
@@ -82,7 +82,7 @@ def _take(connection: Connection, asked: list[Asked], now: datetime) -> dict[str
               from locked)
         update coupon c set claim = w.claim, enrollment_id = w.run, claimed_at = %(now)s
           from free f join wanted w using (pool, place)
-         where c.pool = f.pool and c.code = f.code
+         where c.code = f.code
         returning c.claim::text, c.code
         """,
         {
@@ -141,9 +141,17 @@ def note_missed(connection: Connection, missed: Iterable[Asked], now: datetime) 
     )
 
 
-def add(connection: Connection, pool: str, codes: Sequence[str]) -> int:
-    """Put codes into a pool; gives how many were not there yet."""
-    return connection.execute(
+class Added(NamedTuple):
+    """``new`` codes; ``elsewhere``: of those that were there already the ones in another pool,
+    with its name."""
+
+    new: int
+    elsewhere: dict[str, str]
+
+
+def add(connection: Connection, pool: str, codes: Sequence[str]) -> Added:
+    """Put codes into a pool, in this order. A code that is there already stays where it is."""
+    new = connection.execute(
         """
         insert into coupon (pool, code)
         select %s, code from unnest(%s::text[]) with ordinality as t(code, place) order by place
@@ -151,38 +159,45 @@ def add(connection: Connection, pool: str, codes: Sequence[str]) -> int:
         """,
         [pool, texts(codes)],
     ).rowcount
+    if new == len(codes):
+        return Added(new, {})
+    rows = connection.execute(
+        "select code, pool from coupon where code = any(%s::text[]) and pool <> %s",
+        [texts(codes), pool],
+    )
+    return Added(new, {str(code): str(other) for code, other in rows})
 
 
 class Stock(NamedTuple):
-    """A pool. ``recent`` codes were claimed since ``since``, the first claim of the time that is
-    looked at (None: none was). ``missed`` claims found it empty, the last at ``missed_at``."""
+    """A pool: codes ``left``, ``claimed`` since the ``first`` claim and ``recent`` ones of them.
+    ``missed`` claims found it empty, the last at ``missed_at``."""
 
     pool: str
     left: int
     claimed: int
     recent: int
-    since: datetime | None
+    first: datetime | None
     missed: int
     missed_at: datetime | None
 
 
-def stock(connection: Connection, now: datetime, within: timedelta) -> list[Stock]:
-    """Every pool that has or ever was asked for codes, by name; ``recent`` are the claims
-    ``within`` the time before ``now``."""
+def stock(connection: Connection, since: datetime) -> list[Stock]:
+    """Every pool that has or ever was asked for codes, by name; claims after ``since`` are
+    ``recent``."""
     rows = connection.execute(
         """
-        select pool, coalesce(c.left_over, 0), coalesce(c.claimed, 0), coalesce(c.recent, 0),
-               c.since, coalesce(m.missed, 0), m.at
-          from (select pool, count(*) filter (where claim is null) as left_over,
+        select pool, coalesce(c.unclaimed, 0), coalesce(c.claimed, 0), coalesce(c.recent, 0),
+               c.first, coalesce(m.missed, 0), m.at
+          from (select pool, count(*) filter (where claim is null) as unclaimed,
                        count(claim) as claimed,
-                       count(*) filter (where claimed_at > %(since)s) as recent,
-                       min(claimed_at) filter (where claimed_at > %(since)s) as since
+                       count(*) filter (where claimed_at > %s) as recent,
+                       min(claimed_at) as first
                   from coupon group by pool) c
           full join (select pool, count(*) as missed, max(at) as at
                        from coupon_missed group by pool) m using (pool)
          order by pool
         """,
-        {"since": now - within},
+        [since],
     )
     return [Stock(*row) for row in rows]
 

@@ -55,7 +55,7 @@ def journey(text: str) -> Journey:
 
 def stocked(shop: Pipeline, *codes: str, pool: str = "winter") -> Pipeline:
     with shop.database.connection() as connection:
-        assert coupons.add(connection, pool, codes) == len(codes)
+        assert coupons.add(connection, pool, codes) == (len(codes), {})
     return shop
 
 
@@ -111,12 +111,11 @@ class TestClaims:
     def test_of_two_pools(self, make: Make) -> None:
         other = AT_ONCE.replace("winter", "spring").replace("journey: left", "journey: other")
         shop = stocked(make(journey(AT_ONCE), journey(other)), "W1", "W2")
-        stocked(shop, "S1", "W1", pool="spring")  # pools may hold the same code
+        stocked(shop, "S1", "S2", pool="spring")
         shop.drain(view(), view(product="b"))
-        query = "select journey, array_agg(offer->>'coupon' order by 1) from message"
-        assert shop.rows(f"{query} group by 1 order by 1") == [
-            ("left", ["W1", "W2"]),
-            ("other", ["S1", "W1"]),
+        assert sorted(shop.rows("select journey, offer->>'coupon' from message")) == [
+            *(("left", "W1"), ("left", "W2")),
+            *(("other", "S1"), ("other", "S2")),
         ]
 
     def test_a_rollback_burns_none(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
