@@ -34,9 +34,6 @@ from engine.model.profile import Profile
 FIRST_TRY = timedelta(minutes=5)
 LAST_TRY = timedelta(hours=6)
 
-#: How the reason of a run begins that was stopped by a rule that raised.
-IN_DOUBT = "in doubt: "
-
 _LONGEST = 200
 #: What may hold a shopper's data in the text of an exception: what is quoted, addresses, numbers.
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\S+@\S+|\+?\d[\d\s().-]{4,}\d")

@@ -16,7 +16,7 @@ from engine.core.book import JourneyBook
 from engine.core.conditions import holds
 from engine.core.facts_view import Facts, Properties
 from engine.core.shopper import Run, Shopper
-from engine.model.enrollment import Enrollment
+from engine.model.enrollment import IN_DOUBT, Enrollment
 from engine.model.event import Event
 from engine.model.journey import WITHOUT, Journey, Stop, WaitFor
 
@@ -41,7 +41,7 @@ def stopped(
     rule, doubt = found
     why = event.name if rule.condition is None else f"{event.name}: {rule.condition.source}"
     if doubt:
-        why = f"{guard.IN_DOUBT}{why} ({doubt})"
+        why = f"{IN_DOUBT}{why} ({doubt})"
     _end(shopper, run, rule, why, event.id, event.time, goal=rule.goal and not doubt)
     return True
 
@@ -54,7 +54,7 @@ def stop_in_doubt(
     latest = shopper.live.get(run.id)
     rule = next((rule for rule in journey.stops if rule.event == event.name), None)
     if latest is not None and rule is not None and _is_after(event, latest):
-        why = f"{guard.IN_DOUBT}{event.name} ({why})"
+        why = f"{IN_DOUBT}{event.name} ({why})"
         _end(shopper, latest, rule, why, event.id, event.time, goal=False)
 
 
@@ -86,7 +86,7 @@ def stopped_by_history(
             rule, doubt = found
             why = f"{name} was there first"
             if doubt:
-                why = f"{guard.IN_DOUBT}{why} ({doubt})"
+                why = f"{IN_DOUBT}{why} ({doubt})"
             step = journey.steps.get(WITHOUT) if run.at == WITHOUT else None
             if isinstance(step, WaitFor) and run.wake_at is not None and past.time > run.wake_at:
                 # By then it had begun in earnest.

@@ -9,6 +9,9 @@ import msgspec
 
 from engine.model.journey import WITHOUT
 
+#: How the reason of a run begins that was stopped because nobody could say whether it had to be.
+IN_DOUBT = "in doubt: "
+
 #: active    moving or waiting
 #: finished  reached the end or an exit step; messages may still be on their way
 #: stopped   a stop event ended it

@@ -25,6 +25,7 @@ from engine.model.event import Event
 from engine.model.journey import Journey
 from engine.model.message import Message
 from engine.model.policy import Policy
+from engine.runtime.observer import Fault
 from engine.runtime.simulate import Observer, Simulation, Tally, undisturbed
 
 #: How long a coupon without ``valid`` is taken to be used, and how far back a purchase makes a
@@ -321,6 +322,11 @@ class Backtest:
         """What a shopper is called where they may be named: a user id before a cookie, never an
         address."""
         return self._simulations[0].called(profile)
+
+    @property
+    def failures(self) -> Counter[Fault]:
+        """What the journeys raised, and how often."""
+        return sum((one.failures for one in self._simulations), Counter())
 
 
 def in_order(place: tuple[str, str, str]) -> tuple[list[tuple[int, int, str]], str, str]:

@@ -77,6 +77,13 @@ class Explanation:
     versions: Mapping[tuple[str, str], Journey | None]
     codes: Mapping[str, str | None]
 
+    @property
+    def failed(self) -> frozenset[str]:
+        """Runs in which a step or a rule raised (P10)."""
+        return frozenset(
+            id for id, trace in self.traces.items() if any(m.verdict == "fails" for m in trace)
+        )
+
 
 def explain(connection: Connection, asked: str, country: str) -> Explanation:
     """All about the shopper called ``asked``: a user id, an e-mail address, a phone number (of

@@ -11,7 +11,8 @@ Three things the log does not say. Whether a timer that fired on time was before
 worked within the same minute: both are tried. When a finished run was let go, so that a later
 stop no longer reaches it: the trace is believed. Which journeys were in force while workers
 followed files that were edited: see ``engine.runtime.in_force``; who entered is checked, who did
-not enter is checked only where it is certain.
+not enter is checked only where it is certain. Runs that a fault struck are left out: code that was
+mended since does not raise what raised then.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from engine.core.entries import entries
 from engine.core.identity import resolve
 from engine.core.migrate import added_stops, fate, moved_between, moved_words
 from engine.core.profiles import merged_profiles
-from engine.core.react import after_merge, keep, on_event, on_timers
+from engine.core.react import after_merge, on_event, on_timers
 from engine.core.shopper import Run, Shopper
+from engine.core.stops import keep, look_back
 from engine.core.timing import ON_TIME
 from engine.model.enrollment import Enrollment
 from engine.model.event import Event
@@ -283,7 +285,7 @@ class _Replay:
             triggers=shopper.triggers,
         )
         if stops:
-            after_merge(self._open([], {(run.journey, run.version): edited}), alone)
+            look_back(self._open([], {(run.journey, run.version): edited}), alone)
         stopped = alone.outcome.enrollments.get(run.id)
         why = stopped.reason if stopped is not None else found.why
         place = found.at or run.at or ""
@@ -328,12 +330,14 @@ class _Replay:
             runs |= shopper.outcome.enrollments
             traces |= shopper.outcome.traces
             messages |= {message.id: message for message in shopper.outcome.messages}
-        for id in sorted(self._recorded.keys() | runs.keys()):
+        failed = self._found.failed
+        for id in sorted((self._recorded.keys() | runs.keys()) - failed):
             yield from _run_differs(id, self._recorded.get(id), runs.get(id))
             if id in self._recorded and id in runs:
                 yield from _trace_differs(id, self._found.traces[id], traces.get(id, []))
         stored = {m.id: m for story in self._found.stories for m in story.messages}
-        for id in sorted(stored.keys() | messages.keys()):
+        both = stored | messages
+        for id in sorted(id for id in both if both[id].enrollment_id not in failed):
             yield from _message_differs(id, stored.get(id), messages.get(id))
 
 
