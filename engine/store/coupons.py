@@ -32,6 +32,8 @@ def claim(connection: Connection, asked: Iterable[Asked], now: datetime) -> dict
         found |= taken
         todo = {id: one for id, one in todo.items() if id not in taken}
         if todo and not _wait_for_others(connection, Counter(one.pool for one in todo.values())):
+            found |= known(connection, list(todo))  # those we waited for may have been for us
+            todo = {id: one for id, one in todo.items() if id not in found}
             break
     return found | dict.fromkeys(todo)
 
