@@ -61,11 +61,11 @@ class ShopperHistory:
             for past in events:
                 self.add(name, past)
 
-    def trim(self, before: datetime) -> None:
-        """Forget what is older than ``before``: bounds the memory of a long simulation."""
-        for name, events in self._by_name.items():
-            if events and events[0].time < before:
-                self._by_name[name] = events[bisect_left(events, before, key=lambda p: p.time) :]
+    def trim(self, name: str, before: datetime) -> None:
+        """Forget events of this name from before that: bounds the memory of a simulation."""
+        events = self._by_name.get(name)
+        if events:
+            del events[: bisect_left(events, before, key=lambda p: p.time)]
 
 
 @dataclass(slots=True)
