@@ -161,6 +161,41 @@ def parse_batch(body: bytes, received_at: datetime, region: str) -> Parsed:
     return Parsed(events, refusals, batch.writeKey if isinstance(batch.writeKey, str) else None)
 
 
+def parse_kept(body: bytes, received_at: datetime, region: str) -> Parsed:
+    """Read once more what was refused: an event, or a whole batch. Of a single event the address
+    of its call is not known any more; where it does not say its kind, what it holds tells it.
+    Raises ``wire.NotTaken`` as the first reading does."""
+    raw = wire.clean(body)
+    if b'"batch"' in raw:
+        try:
+            wire.decode_batch(raw)
+        except ValueError:
+            pass  # an event that only speaks of one
+        else:
+            return parse_batch(body, received_at, region)
+    try:
+        item = wire.decode_item(raw)
+    except ValueError:
+        return parse_event(body, "track", received_at, region)  # which says what is wrong
+    try:
+        kind = _kind_by_content(item) if item.type is item.action is None else _kind(item)
+    except _Refused as error:
+        return Parsed([], [_refusal(0, error, body)], None)
+    return parse_event(body, kind, received_at, region)
+
+
+def _kind_by_content(item: wire.Item) -> EventKind:
+    if item.event is not None:
+        return "track"
+    if item.previousId is not None:
+        return "alias"
+    if item.groupId is not None:
+        return "group"
+    if item.traits is not None:
+        return "identify"
+    raise _Refused("it does not say of which type it is")
+
+
 def _refusal(index: int, error: ValueError, body: bytes) -> Refusal:
     reason = str(error)
     if isinstance(error, UnicodeDecodeError):
