@@ -65,36 +65,35 @@ def of_runs(connection: Connection, runs: Sequence[str]) -> dict[str, str | None
 
 
 def _take(connection: Connection, asked: list[Asked], now: datetime) -> dict[str, str | None]:
-    rows = connection.execute(
+    needed = Counter(one.pool for one in asked)
+    free: dict[str, list[str]] = {}
+    for pool, code in connection.execute(
         """
-        with wanted as (
-            select pool, claim, run, row_number() over (partition by pool order by claim) as place
-              from unnest(%(claims)s::uuid[], %(pools)s::text[], %(runs)s::uuid[])
-                as t(claim, pool, run)),
-        needed as (select pool, count(*) as codes from wanted group by pool),
-        locked as materialized (
-            select c.pool, c.code, c.place
-              from needed n
-             cross join lateral (
-                select pool, code, place from coupon
-                 where pool = n.pool and claim is null
-                 order by place limit n.codes for update skip locked) c),
-        free as (
-            select pool, code, row_number() over (partition by pool order by place) as place
-              from locked)
-        update coupon c set claim = w.claim, enrollment_id = w.run, claimed_at = %(now)s
-          from free f join wanted w using (pool, place)
-         where c.code = f.code
-        returning c.claim::text, c.code
+        select n.pool, c.code from unnest(%s::text[], %s::int[]) as n(pool, codes)
+         cross join lateral (
+            select code, place from coupon where pool = n.pool and claim is null
+             order by place limit n.codes for update skip locked) c
+         order by c.place desc
         """,
-        {
-            "claims": ids(one.claim for one in asked),
-            "pools": texts(one.pool for one in asked),
-            "runs": ids(one.enrollment_id for one in asked),
-            "now": now,
-        },
-    )
-    return {str(id): code for id, code in rows}
+        [texts(needed), list(needed.values())],
+    ):
+        free.setdefault(pool, []).append(code)
+    taken = [(one, codes.pop()) for one in asked if (codes := free.get(one.pool))]
+    if taken:
+        connection.execute(
+            """
+            update coupon c set claim = t.claim, enrollment_id = t.run, claimed_at = %s
+              from unnest(%s::uuid[], %s::uuid[], %s::text[]) as t(claim, run, code)
+             where c.code = t.code
+            """,
+            [
+                now,
+                ids(one.claim for one, _ in taken),
+                ids(one.enrollment_id for one, _ in taken),
+                texts(code for _, code in taken),
+            ],
+        )
+    return {one.claim: code for one, code in taken}
 
 
 def _wait_for_others(connection: Connection, short: Mapping[str, int]) -> bool:

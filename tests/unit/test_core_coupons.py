@@ -10,6 +10,8 @@ import pytest
 from engine.core.coupons import StandIns, fill
 from engine.language import load_journey
 from engine.model.journey import Journey, OfferStep, Pool, Send
+from engine.model.policy import Policy, Topic
+from engine.runtime.backtest import Backtest
 from tests.unit.core.build import Play, at, journey, order, play, send, stop, view, wait
 
 NONE = "no code left in pool winter"
@@ -190,3 +192,24 @@ def test_the_offer_of_a_pool_ends() -> None:
     step = {**offered(), "valid": timedelta(days=3)}
     seen = play(journey(step)).batch(view())
     assert seen.run.offer["ends_at"] == at(days=3).isoformat()
+
+
+def test_a_backtest_counts_the_codes_of_each_pool() -> None:
+    text = """
+journey: left
+trigger: {event: Product Viewed, key: event.product_id, again: always}
+holdout: 50%
+steps:
+  - offer: {coupon: pool winter, percent: 10}
+  - send: email
+    template: t
+    offer: {coupon: pool spring}
+"""
+    found, _ = load_journey(text)
+    assert found is not None
+    policy = Policy(topics={"offers": Topic("offers", consent="opt-out")})
+    events = [view(at(minutes=n), who=(f"user:{n}",)) for n in range(40)]
+    (side,) = Backtest([found], policy, watch=True).run(events, timedelta(days=1))
+    runs = side.tallies["left"].enrolled - side.tallies["left"].held_out
+    assert 0 < runs < 40
+    assert side.accounts["left"].codes == {"winter": runs, "spring": runs}
