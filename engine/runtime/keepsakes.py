@@ -8,7 +8,6 @@ one object. What nobody can look back at any more is forgotten.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import timedelta
 from typing import Any
 
 from engine.core.book import JourneyBook, Needs, widen

@@ -85,9 +85,11 @@ class Person:
         for place, run in self.shopper.runs.items():
             journey = book.current.get(place[0])
             again = None if journey is None else journey.trigger.again
-            if run.active or again is None or again.rule == "never":
-                runs[place] = run
-            elif again.rule != "always" and now - run.started_at <= again.after:
+            over = again is not None and (
+                again.rule == "always"
+                or (again.rule == "after" and now - run.started_at > again.after)
+            )
+            if run.active or not over:
                 runs[place] = run
         self.shopper.runs = runs
         self.runs_kept = max(_FEW_RUNS, 2 * len(runs))
