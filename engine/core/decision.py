@@ -86,8 +86,8 @@ class Outcome:
     audiences: list[AudienceChange] = field(default_factory=list)
     consents: list[Consent] = field(default_factory=list)
     emitted: list[Emitted] = field(default_factory=list)
-    #: the emitted event that led to more at its own moment last, and to how many
-    chained: tuple[str, int] = ("", 0)
+    #: the emitted event that led to more last, at what moment, and to how many at that moment
+    chained: tuple[str, datetime | None, int] = ("", None, 0)
     jumps: list[Jumped] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     claims: dict[str, Claim] = field(default_factory=dict)

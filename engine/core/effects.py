@@ -172,9 +172,10 @@ def emit(
     before = chain_before(run, now)
     place = before + 1
     if before:
-        parent, count = outcome.chained
-        place += count if parent == run.event_id else 0
-        outcome.chained = (run.event_id, place - before)
+        # A jump takes the event along, to later moments too.
+        parent, then, count = outcome.chained
+        place += count if (parent, then) == (run.event_id, now) else 0
+        outcome.chained = (run.event_id, now, place - before)
     if place > LONGEST_CHAIN:
         why = f"{LONGEST_CHAIN} events have started each other at this moment"
         outcome.mark(run.id, step.path, "does not emit", why, now)

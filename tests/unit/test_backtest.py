@@ -221,7 +221,7 @@ def test_names_are_never_addresses() -> None:
 
 def test_a_reused_outcome_forgets_all_that_an_outcome_can_hold() -> None:
     outcome = Reused()
-    # ``chained`` names an event, of which there is but one: it cannot be taken for another's.
+    # ``chained`` names an event and a moment: it cannot be taken for another's.
     parts = [part for part in fields(outcome) if part.name != "chained"]
     for part in parts:
         held = getattr(outcome, part.name)
