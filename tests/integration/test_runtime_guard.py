@@ -10,7 +10,9 @@ import pytest
 from engine.core.guard import FIRST_TRY
 from engine.intake.lanes import lane_of
 from engine.model.journey import Journey, Stop
+from engine.runtime.audit import audit
 from engine.runtime.drain import drain
+from engine.runtime.explain import explain
 from engine.store import failures as failures_store
 from engine.store.failures import Fault
 from tests.integration.runtime_kit import LEFT, Make, Pipeline
@@ -156,3 +158,27 @@ def test_a_trigger_that_raises_spoils_no_batch(
     assert shop.rows("select distinct journey from enrollment") == [("left-behind",)]
     (found,) = faults(shop)
     assert (found.path, found.n) == ("trigger/if", len(who))
+
+
+def test_audit_and_explain_tell_of_it(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """The audit judges by the same rule, which raises there as well: no violation, not judged."""
+    caplog.set_level(logging.CRITICAL)
+    rule = Stop(ORDER, Raises().at("stop/0/if"), True, "stop/0")
+    doubtful = journey(send(template="now"), name="doubtful", stops=[rule])
+    shop = make(doubtful, sick(Raises()))
+    shop.drain(view(who=WHO))
+    shop.at(at(hours=1)).wake()
+    shop.drain(view(at(hours=1), who=("user:2",)), order(at(hours=1.5), who=("user:2",)))
+    report = audit(shop.database, shop.shell.book())
+    assert report.ok, report.findings
+    assert report.unjudged >= 1
+    assert {(f.journey, f.path, f.standing) for f in report.failing} == {
+        ("doubtful", "stop/0", 0),
+        ("sick", "steps/3", 1),
+    }
+    with shop.database.connection() as connection:
+        told = explain(connection, "user:1", "GB")
+    (story,) = [story for story in told.stories if story.run.journey == "sick"]
+    assert story.run.failing_since == at(hours=1)
+    assert told.failed == {story.run.id}
+    assert [(line.path, line.verdict) for line in story.lines][-1] == ("steps/3", "fails")
