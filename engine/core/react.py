@@ -268,7 +268,8 @@ def _catch_up(book: JourneyBook, journey: Journey, run_id: str, shopper: Shopper
         begun = (run.wake_at - step.at_most, run.event_id)
         pasts = [p for p in shopper.history.after(step.event, begun) if p.time <= run.wake_at]
         if not any(
-            _came(book, journey, run, step, shopper, past.properties, past.time) for past in pasts
+            _came(book, journey, run, step, shopper, past.named(step.event), past.time)
+            for past in pasts
         ):
             return
 
@@ -295,7 +296,7 @@ def _enter(
             return
     run = _new_run(journey, shopper, key, event.id, event.time)
     shopper.outcome.mark(run.id, "trigger", "enters", event.name, event.time)
-    shopper.triggers[event.id] = event.properties
+    shopper.triggers[event.id] = {"event_name": event.name, **event.properties}
     _begin(book, journey, run, shopper, facts, event.time, look_back=late_event)
     _follow(book, shopper, event.time)
     if late_event and journey.start != WITHOUT:

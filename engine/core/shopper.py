@@ -25,6 +25,10 @@ class Past(NamedTuple):
     id: str
     properties: dict[str, Any]
 
+    def named(self, name: str) -> dict[str, Any]:
+        """The properties as a condition sees those of an event called ``name``."""
+        return {"event_name": name, **self.properties}
+
 
 class ShopperHistory:
     """Events of one shopper by name, in order of their own time."""

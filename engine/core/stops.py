@@ -81,7 +81,7 @@ def stopped_by_history(
         for past in shopper.history.after(name, entered)
     ]
     for past, name in sorted(pasts, key=lambda found: found[0][:2]):
-        found = _matching_stop(book, journey, run, shopper, name, past.properties, past.time)
+        found = _matching_stop(book, journey, run, shopper, name, past.named(name), past.time)
         if found is not None:
             rule, doubt = found
             why = f"{name} was there first"

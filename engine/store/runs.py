@@ -69,11 +69,12 @@ def history(
 def triggers(
     connection: Connection, places: Iterable[tuple[int, str]]
 ) -> Iterable[tuple[int, str, dict[str, Any]]]:
-    """(profile, event id, properties) of the trigger events of runs."""
+    """(profile, event id, properties and ``event_name``) of the trigger events of runs."""
     wanted = list(places)
     return connection.execute(
         """
-        select e.profile_id, e.id, e.properties from event e where e.id = any(%s::text[])
+        select e.profile_id, e.id, jsonb_build_object('event_name', e.name) || e.properties
+          from event e where e.id = any(%s::text[])
         """,
         [texts(event for _, event in wanted)],
     )

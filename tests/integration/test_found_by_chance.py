@@ -17,6 +17,7 @@ from engine.store.database import Database
 from tests.integration.versions_kit import HOUR, World, event, new_project
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
 
 
 @pytest.fixture
@@ -31,7 +32,8 @@ def live(world: World, journey: str, *events: Event, hours: float = 48) -> None:
     world.write("one", f"journey: one\n{journey}")
     world.apply()
     for one in events:
-        world.clock.move_to(max(world.clock.now(), one.time))
+        # No two batches are worked in the same microsecond.
+        world.clock.move_to(max(world.clock.now() + TICK, one.time))
         world.accept(one)
         world.work(world.clock.now())
     world.work(T0 + hours * HOUR)
@@ -82,4 +84,36 @@ def test_a_message_put_off_to_its_next_window_replays_the_same(world: World) -> 
         connection.execute("update message set expires_at = expires_at + interval '1 day'")
     ((grace,),) = world.rows("select grace from message")
     assert grace == timedelta(minutes=1)
+    assert replayed(world) == []
+
+
+@pytest.mark.parametrize("holder", ["event", "trigger"])
+def test_the_name_of_the_event_is_known_after_a_wait(world: World, holder: str) -> None:
+    """It was known only until the run waited, and to stops only where they saw the event come."""
+    condition = f'{holder}.event_name == "Product Viewed"'
+    live(
+        world,
+        "trigger: {event: Product Viewed}\n"
+        "stop: {event: Order Completed, if: event.event_name == 'Order Completed'}\n"
+        "steps:\n"
+        "  - wait: 1 hour\n"
+        f"  - branch: [{{if: '{condition}', steps: [{{exit: known}}]}}]\n",
+        view(1),
+    )
+    (story,) = told(world).stories
+    assert story.run.reason == "known"
+    assert replayed(world) == []
+
+
+def test_nor_is_it_missing_where_a_stop_looks_back(world: World) -> None:
+    live(
+        world,
+        "trigger: {event: Product Viewed}\n"
+        "stop: {event: Order Completed, if: event.event_name == 'Order Completed'}\n"
+        "steps: [{wait: 1 day}]\n",
+        event("Order Completed", 1, T0 + 2 * HOUR, order_id="o"),
+        view(1),
+    )
+    (story,) = told(world).stories
+    assert story.run.status == "stopped"
     assert replayed(world) == []
