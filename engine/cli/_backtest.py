@@ -165,6 +165,7 @@ def _values(
         ("messages by {}", [a.messages for a in accounts]),
         ("skipped: {}", [a.skipped for a in accounts]),
         ("waited: {}", [a.waited for a in accounts]),
+        ("codes of pool {}", [a.codes for a in accounts]),
     )
     for words, found in counters:
         for key in sorted({key for counter in found for key in counter}):
@@ -241,6 +242,7 @@ def _account(account: Account) -> dict[str, Any]:
             "unpriced": account.texts.unpriced,
             "unwritten": account.texts.unwritten,
         },
+        "codes": dict(sorted(account.codes.items())),
         "by_day": {str(day): n for day, n in sorted(account.by_day.items())},
         "by_hour": {str(hour): n for hour, n in sorted(account.by_hour.items())},
         "places": [

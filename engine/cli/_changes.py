@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +20,7 @@ from engine.language import load_journeys, load_policy
 from engine.model.diagnostic import Diagnostic
 from engine.model.policy import Policy
 from engine.runtime.plan import Group, JourneyPlan, Plan, Wanted
+from engine.runtime.pools import Shortage
 from engine.settings import Settings
 from engine.store.database import Database, migrate
 
@@ -97,7 +98,9 @@ def shop(settings: Settings) -> Iterator[tuple[Database, Clock]]:
             yield database, from_environment(found.clock)
 
 
-def as_document(plan: Plan, allowed: int, errors: list[Diagnostic]) -> dict[str, Any]:
+def as_document(
+    plan: Plan, allowed: int, errors: list[Diagnostic], short: Sequence[Shortage] = ()
+) -> dict[str, Any]:
     """The plan for a program."""
     base = plan.base
     return {
@@ -121,8 +124,21 @@ def as_document(plan: Plan, allowed: int, errors: list[Diagnostic]) -> dict[str,
             "allowed": allowed,
             "parts": [asdict(part) for part in plan.parts],
         },
+        "coupons": [asdict(shortage) for shortage in short],
         "errors": [asdict(error) for error in errors],
     }
+
+
+def print_shortages(short: Iterable[Shortage]) -> None:
+    """Pools of coupons that these journeys may find empty."""
+    console = Console(highlight=False, soft_wrap=True)
+    for one in short:
+        names = ", ".join(one.journeys)
+        there = f"has {one.left:,} codes left" if one.left else "is empty"
+        words = f"pool {one.pool} {'does not exist' if one.left is None else there}; {names} may "
+        words += f"need up to {one.need:,} in the first day" if one.need else "ask for its codes"
+        hint = f"winback import coupons {one.pool} FILE"
+        console.print(Text(f"Warning: {words}: {hint}", "yellow"))
 
 
 def print_plan(plan: Plan, allowed: int) -> None:

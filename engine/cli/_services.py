@@ -20,6 +20,8 @@ from engine.language import journey_files, load_policy
 from engine.model.check import Check
 from engine.model.policy import Policy
 from engine.settings import Settings
+from engine.store import failures as failures_store
+from engine.store import rejected as rejected_store
 from engine.store.database import Database, wait_until_ready
 
 OLDEST_POSTGRES = 15
@@ -27,7 +29,8 @@ OLDEST_POSTGRES = 15
 
 def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Check]:
     """Services first: without them nothing else matters."""
-    yield _postgres(settings)
+    postgres = _postgres(settings)
+    yield postgres
     yield _redis(settings)
     yield _write_key(settings)
     yield _secret(settings, env)
@@ -38,6 +41,8 @@ def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Check]:
     else:
         yield Check("config/winback.yaml", "ok", policy.shop.name)
     yield from _content(settings)
+    if settings.database_url is not None and postgres.state == "ok":
+        yield from _troubles(settings.database_url)
     yield from _channels(settings, policy)
     yield _public_url(settings, policy)
     yield from _sending.examine(settings)
@@ -80,6 +85,28 @@ def _postgres(settings: Settings) -> Check:
             "postgresql", "finding", f"{major} is too old", f"upgrade it to {OLDEST_POSTGRES}"
         )
     return Check("postgresql", "ok", f"yours, {major}")
+
+
+def _troubles(url: str) -> Iterator[Check]:
+    """What went wrong in a shop that has been at work: journeys that raise, events set aside."""
+    with Database(url, connections=1) as database, database.connection() as connection:
+        row = connection.execute("select to_regclass('journey_failure')").fetchone()
+        if row is None or row[0] is None:
+            return  # nothing has run here yet
+        faults = failures_store.found(connection, standing_only=True)
+        aside = sum(group.n for group in rejected_store.groups(connection))
+    for fault in faults:
+        said = f"{fault.error}: {fault.text}" if fault.text else fault.error
+        yield Check(
+            f"journey {fault.journey}",
+            "finding",
+            f"version {fault.version} fails at {fault.path}: {said} ({fault.raised_at}); "
+            f"{fault.standing:,} runs stand there and are tried again",
+            f"update winback, or edit the journey; see winback explain {fault.profile_id}",
+        )
+    if aside:
+        says = f"{aside:,} were refused or could not be worked"
+        yield Check("events set aside", "note", says, "winback rejected")
 
 
 def _redis(settings: Settings) -> Check:

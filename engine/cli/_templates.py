@@ -18,7 +18,7 @@ from engine.model.diagnostic import Diagnostic
 from engine.model.journey import Journey, OfferStep, Send
 from engine.model.policy import Policy, Shop
 from engine.rendering import Renderer
-from engine.rendering.names import VARIABLES, Use, uses
+from engine.rendering.names import VARIABLES, Use, uses, uses_of
 
 _SHOP = frozenset(field.name for field in fields(Shop))
 
@@ -51,7 +51,8 @@ def check_templates(
             _placed(folder, template, finding) for finding in renderer.check(template, channel)
         ]
         found.update(dict.fromkeys(wrong))
-        for use in uses(folder, template, channel):
+        whole = uses_of(renderer.parts(template, channel)) if not wrong else None
+        for use in uses(folder, template, channel) if whole is None else whole:
             found.update(dict.fromkeys(_about(folder, use, sends, events)))
     return sorted(found)
 
@@ -98,14 +99,21 @@ def _about(
     return report.diagnostics()
 
 
+_OWN_CODE = frozenset({"coupon", "code"})
+_OF_A_POOL = _OWN_CODE | {"pool"}
+
+
 def _offered(journey: Journey, send: Send) -> set[str]:
     """What the template can see of an offer: of the message's own and of those before it."""
     parts = {*send.offer, *({"ends_at"} if "valid" in send.offer else ())}
+    parts |= _OWN_CODE if send.generate else set()
+    parts |= _OF_A_POOL if send.pool else set()
     for step in journey.steps.values():
         if isinstance(step, OfferStep) and send.path in soonest(journey, step):
             parts |= set(step.terms)
-            parts |= {"coupon"} if step.generate else set()
-            parts |= {"code"} if step.generate or "coupon" in step.terms else set()
+            parts |= _OWN_CODE if step.generate else set()
+            parts |= _OF_A_POOL if step.pool else set()
+            parts |= {"code"} if "coupon" in step.terms else set()
             parts |= set() if step.valid is None else {"ends_at"}
     return parts
 

@@ -11,13 +11,21 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from engine.cli._changes import as_document, planned, print_plan, read_project, shop
+from engine.cli._changes import (
+    as_document,
+    planned,
+    print_plan,
+    print_shortages,
+    read_project,
+    shop,
+)
 from engine.cli._recorded import print_errors
 from engine.cli.main import FINDINGS, print_json
 from engine.core.migrate import Rule
 from engine.runtime import apply as applying
 from engine.runtime.apply import TooFar, apply, follow_up
 from engine.runtime.plan import before_it, draw
+from engine.runtime.pools import shortages
 from engine.runtime.shelf import EVERY
 from engine.settings import Settings
 
@@ -74,12 +82,14 @@ def command(
             if rollback:
                 wanted, allowed = before_it(connection, rule), None
             plan = draw(connection, wanted, clock.now(), currency)
+            short = shortages(connection, wanted.journeys, clock.now())
         shown = policy.blast_radius if allowed is None else allowed
         if not as_json:
             print_plan(plan, shown)
+            print_shortages(short)
         if plan.empty:
             if as_json:
-                print_json({"applied": None, **as_document(plan, shown, [])})
+                print_json({"applied": None, **as_document(plan, shown, [], short)})
             return 0
         if allowed is not None and plan.messages > allowed:
             if as_json or not sys.stdin.isatty():
@@ -95,7 +105,9 @@ def command(
         time.sleep(2 * EVERY)  # by then every worker has looked
         late = follow_up(database, done, wanted, clock.now, currency)
     if as_json:
-        print_json({"applied": done.live_set, "late": late, **as_document(done.plan, shown, [])})
+        print_json(
+            {"applied": done.live_set, "late": late, **as_document(done.plan, shown, [], short)}
+        )
         return 0
     if replace(done.plan, base=plan.base) != plan:
         console.print("Shoppers went on while you read; this is what was done:")

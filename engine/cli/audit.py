@@ -86,6 +86,17 @@ def _print(report: AuditReport) -> None:
         more = ", …" if finding.count > len(finding.examples) else ""
         line = f"{finding.promise}: {finding.words}: {finding.count:,} ({shown}{more})"
         console.print(Text(line, "red"))
+    for fault in report.failing:
+        said = f"{fault.error}: {fault.text}" if fault.text else fault.error
+        console.print(
+            Text(
+                f"P10: {fault.journey} (version {fault.version}) failed at {fault.path} "
+                f"{fault.n:,} times, last {fault.last_at:%Y-%m-%d %H:%M}: {said} "
+                f"({fault.raised_at}); {fault.standing:,} runs stand there, tried again until it "
+                f"is mended. See: winback explain {fault.profile_id}",
+                "red" if fault.standing else "yellow",
+            )
+        )
     facts = report.facts
     console.print(
         f"Left to do: {facts['inbox']:,} events in the inbox, {facts['due']:,} messages due, "
@@ -105,7 +116,8 @@ def _counted(report: AuditReport) -> dict[str, str]:
     return {
         "P1": f"{f['accepted']:,} events accepted, {f['worked']:,} worked, {f['inbox']:,} waiting, "
         f"{f['set_aside']:,} set aside",
-        "P2": f"{f['duplicates']:,} repeated events left out",
+        "P2": f"{f['duplicates']:,} repeated events left out, {f['coupons_claimed']:,} codes of "
+        f"coupons claimed, {f['coupons_missed']:,} not to be had",
         "P3": f"{f['stopped']:,} runs stopped, {f['cancelled']:,} messages cancelled, "
         f"{report.sent_after_stop:,} sent after their stop; {report.known_late:,} sent before it "
         f"was known; at most {report.wire_ms:,.1f} ms from the gate to the wire",

@@ -187,7 +187,8 @@ def _print_story(console: Console, found: Explanation, story: Story) -> None:
     head.append(", goal reached" if run.goal else "")
     head.append(", held out: gets nothing on purpose" if run.held_out else "")
     if run.wake_at is not None:
-        head.append(f", until {run.wake_at:%Y-%m-%d %H:%M:%S}")
+        word = "until" if run.failing_since is None else "tried again at"
+        head.append(f", {word} {run.wake_at:%Y-%m-%d %H:%M:%S}")
     console.print(head)
     said: dict[str, list[Message]] = {message.step: [] for message in story.messages}
     for message in story.messages:
@@ -224,8 +225,10 @@ def _print_message(console: Console, found: Explanation, message: Message) -> No
 def _print_verdict(found: Explanation, wrong: list[str]) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if not wrong:
-        runs = len(found.stories)
+        runs = len(found.stories) - len(found.failed)
         words = f"\nReplayed {len(found.log):,} events: the same {runs:,} runs, to the letter."
+        if found.failed:
+            words += f" {len(found.failed):,} more were struck by a fault and are not compared."
         console.print(Text(words, "green"))
         return
     console.print(Text(f"\n{len(wrong):,} differences; the first: {wrong[0]}", "red"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from engine.cli._sarif import sarif
 from engine.cli._templates import check_templates
 from engine.cli._worst import show_worst_case, worst_case_data
 from engine.cli.main import FINDINGS, print_json
+from engine.core.coupons import pools_of
 from engine.core.together import WorstCase, worst_case
 from engine.language import CODES, journey_files, load_files, load_policy
 from engine.language.confirming import check_confirmation
@@ -100,6 +101,7 @@ def command(
         print_json({**summary, "diagnostics": findings, "worst_case": worst_case_data(worst)})
     else:
         _print(found, len(files), count, worst)
+        _print_pools(pools_of(read.journeys.values()))
     return FINDINGS if count["error"] or (strict and found) else 0
 
 
@@ -158,6 +160,14 @@ def _print(found: Iterable[Diagnostic], files: int, count: Counter[str], worst: 
     console.print(summary, style="red" if errors else "yellow" if warnings else "green")
     if errors or warnings:
         console.print("Each code is explained by: winback lint --explain CODE", style="dim")
+
+
+def _print_pools(pools: Mapping[str, list[str]]) -> None:
+    """Whether there are codes in them only the database knows."""
+    if pools:
+        names = ", ".join(f"{pool} ({', '.join(journeys)})" for pool, journeys in pools.items())
+        words = f"Coupons come from pools: {names}. What they hold is told by: winback coupons"
+        Console(highlight=False, markup=False, soft_wrap=True).print(words, style="dim")
 
 
 def _print_source(console: Console, finding: Diagnostic, lines: list[str]) -> None:

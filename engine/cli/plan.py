@@ -7,11 +7,19 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from engine.cli._changes import as_document, planned, print_plan, read_project, shop
+from engine.cli._changes import (
+    as_document,
+    planned,
+    print_plan,
+    print_shortages,
+    read_project,
+    shop,
+)
 from engine.cli._recorded import print_errors
 from engine.cli.main import FINDINGS, print_json
 from engine.core.migrate import Rule
 from engine.runtime.plan import draw
+from engine.runtime.pools import shortages
 from engine.settings import Settings
 
 
@@ -23,7 +31,8 @@ def command(project_dir: Path | None, rule: Rule | None, allow: int | None, as_j
     """Compare the project's journeys with what is live. Nothing is changed.
 
     It tells every journey that is new, changed or removed, what becomes of each shopper in
-    flight, and how many messages more this may send in the first day, at worst.
+    flight, how many messages more this may send in the first day, at worst, and which pools of
+    coupons have fewer codes than that may need.
 
     Exit codes: 0 ready to apply, 1 a file has errors or too many messages, 2 wrong usage.
 
@@ -38,9 +47,11 @@ def command(project_dir: Path | None, rule: Rule | None, allow: int | None, as_j
     allowed = policy.blast_radius if allow is None else allow
     with shop(settings) as (database, clock), database.connection() as connection:
         plan = draw(connection, wanted, clock.now(), policy.shop.currency)
+        short = shortages(connection, wanted.journeys, clock.now())
     if as_json:
-        print_json(as_document(plan, allowed, errors))
+        print_json(as_document(plan, allowed, errors, short))
     else:
         print_plan(plan, allowed)
+        print_shortages(short)
         print_errors(Console(stderr=True), errors)
     return FINDINGS if errors or plan.messages > allowed else 0

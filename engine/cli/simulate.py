@@ -123,8 +123,8 @@ def command(
     A coupon counts as used on the shopper's first order while it is valid (30 days where it does
     not say), and costs its percent of that order.
 
-    Exit codes: 0 fine, 1 errors in journeys or lines without an event (they are named), 2 wrong
-    usage.
+    Exit codes: 0 fine, 1 errors in journeys, steps that raised, or lines without an event (they
+    are named), 2 wrong usage.
 
     \b
     Example:
@@ -193,6 +193,8 @@ def command(
 
         sides = backtest.run(source.events(), ahead, worked)
     print_bad_lines(console, source.bad)
+    for fault, times in backtest.failures.most_common():
+        console.print(f"{fault}, {times:,} times", style="red", markup=False, soft_wrap=True)
     called = backtest.called if shoppers else None
     if as_json:
         click.echo(json.dumps(_document(sides, details, called)))
@@ -206,7 +208,7 @@ def command(
     if not as_json:
         seconds = time.perf_counter() - started
         console.print(f"{backtest.events:,} events in {seconds:.1f} s", highlight=False)
-    if wrong or source.bad:
+    if wrong or source.bad or backtest.failures:
         raise SystemExit(FINDINGS)
 
 

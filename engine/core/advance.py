@@ -14,6 +14,7 @@ import msgspec
 
 from engine.core.book import JourneyBook
 from engine.core.conditions import ConditionError, holds
+from engine.core.coupons import none_left
 from engine.core.decision import AudienceChange, Jumped, Outcome
 from engine.core.effects import call, computed, emit, give_offer, say
 from engine.core.facts_view import Facts
@@ -23,6 +24,7 @@ from engine.core.shopper import Shopper
 from engine.core.zones import shopper_zone
 from engine.model.enrollment import Enrollment
 from engine.model.journey import (
+    WITHOUT,
     Arm,
     AudienceStep,
     Branch,
@@ -43,6 +45,15 @@ from engine.model.journey import (
 _ZERO = timedelta(0)
 
 
+class StepFailed(Exception):
+    """The step at ``path`` raised what is the cause of this: a fault of ours, or of what a journey
+    computes."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
 def walk(
     book: JourneyBook,
     journey: Journey,
@@ -57,55 +68,62 @@ def walk(
 
     ``now`` is the logical time of the stimulus; ``late`` how long after its due time a timer
     came, which the steps that send judge by their overdue policy (P9). A jump ends the run, and
-    stands in ``outcome.jumps`` for the caller to follow.
+    stands in ``outcome.jumps`` for the caller to follow. Raises ``StepFailed``, with what steps
+    before it decided still in the Outcome.
     """
     outcome = shopper.outcome
     visits = run.visits
-    while at is not None:
-        step = journey.steps[at]
-        visits += 1
-        if isinstance(step, Wait):
-            outcome.mark(run.id, at, "waits", _until(now + step.duration), now)
-            return _rest(run, at, now + step.duration, "", visits)
-        if isinstance(step, WaitFor):
-            outcome.mark(run.id, at, "waits", f"for {step.event}", now)
-            return _rest(run, at, now + step.at_most, step.event, visits)
-        if isinstance(step, WaitUntil):
-            moment = _moment(book, run, step, shopper, facts, now)
-            if moment is not None:
-                outcome.mark(run.id, at, "waits", _until(moment), now)
-                return _rest(run, at, moment, "", visits)
-            at = step.next
-            continue
-        if isinstance(step, Exit):
-            outcome.mark(run.id, at, "exits", step.reason, now)
-            return _finish(journey, run, at, visits, step.reason, now)
-        if isinstance(step, Jump):
-            return _jump(journey, run, step, visits, outcome, now)
-        if isinstance(step, Send):
-            say(journey, run, step, visits, shopper, now, late, book.timezone)
-            at = step.next
-        elif isinstance(step, Branch):
-            at = _branch(run, step, facts, outcome, now)
-        elif isinstance(step, Split):
-            arm = _arm(step, percentile(journey.name, step.path, run.bucket))
-            outcome.mark(run.id, at, "splits", arm.name or f"{arm.weight}%", now)
-            at = arm.goto or step.next
-        elif isinstance(step, Update):
-            _update(run, step, shopper, facts, now)
-            at = step.next
-        elif isinstance(step, OfferStep):
-            run = give_offer(run, step, outcome, now)
-            at = step.next
-        elif isinstance(step, Emit):
-            emit(run, step, visits, outcome, facts, now)
-            at = step.next
-        elif isinstance(step, Webhook):
-            call(journey, run, step, visits, shopper, facts, now, late, book.timezone)
-            at = step.next
-        else:
-            run = _audience(run, step, outcome, now)
-            at = step.next
+    try:
+        while at is not None:
+            step = journey.steps[at]
+            visits += 1
+            if isinstance(step, Wait):
+                outcome.mark(run.id, at, "waits", _until(now + step.duration), now)
+                return _rest(run, at, now + step.duration, "", visits)
+            if isinstance(step, WaitFor):
+                outcome.mark(run.id, at, "waits", f"for {step.event}", now)
+                return _rest(run, at, now + step.at_most, step.event, visits)
+            if isinstance(step, WaitUntil):
+                moment = _moment(book, run, step, shopper, facts, now)
+                if moment is not None:
+                    outcome.mark(run.id, at, "waits", _until(moment), now)
+                    return _rest(run, at, moment, "", visits)
+                at = step.next
+                continue
+            if isinstance(step, Exit):
+                outcome.mark(run.id, at, "exits", step.reason, now)
+                return _finish(journey, run, at, visits, step.reason, now)
+            if isinstance(step, Jump):
+                return _jump(journey, run, step, visits, outcome, now)
+            if isinstance(step, Send):
+                if not say(journey, run, step, visits, shopper, now, late, book.timezone):
+                    return _none_left(journey, run, step, visits, outcome, now)
+                at = step.next
+            elif isinstance(step, Branch):
+                at = _branch(run, step, facts, outcome, now)
+            elif isinstance(step, Split):
+                arm = _arm(step, percentile(journey.name, step.path, run.bucket))
+                outcome.mark(run.id, at, "splits", arm.name or f"{arm.weight}%", now)
+                at = arm.goto or step.next
+            elif isinstance(step, Update):
+                _update(run, step, shopper, facts, now)
+                at = step.next
+            elif isinstance(step, OfferStep):
+                offered = give_offer(run, step, visits, shopper, now)
+                if offered is None:
+                    return _none_left(journey, run, step, visits, outcome, now)
+                run, at = offered, step.next
+            elif isinstance(step, Emit):
+                emit(run, step, visits, outcome, facts, now)
+                at = step.next
+            elif isinstance(step, Webhook):
+                call(journey, run, step, visits, shopper, facts, now, late, book.timezone)
+                at = step.next
+            else:
+                run = _audience(run, step, outcome, now)
+                at = step.next
+    except Exception as error:
+        raise StepFailed(at or "") from error
     return _finish(journey, run, None, visits, "finished", now)
 
 
@@ -125,9 +143,23 @@ def _finish(
         visits=visits,
         reason=reason,
         ended_at=now,
-        # Nothing can reach the end of a journey without stops.
-        live=bool(journey.stops),
+        # Nothing can reach the end of a journey without stops, nor who never was in it.
+        live=bool(journey.stops) and not (at is not None and at.startswith(WITHOUT)),
     )
+
+
+def _none_left(
+    journey: Journey,
+    run: Enrollment,
+    step: Send | OfferStep,
+    visits: int,
+    outcome: Outcome,
+    now: datetime,
+) -> Enrollment:
+    assert step.pool is not None
+    why = none_left(step.pool.name)
+    outcome.mark(run.id, step.path, "exits", why, now)
+    return _finish(journey, run, step.path, visits, why, now)
 
 
 def stop(
@@ -147,6 +179,7 @@ def stop(
         reason=why,
         stopped_by=event_id,
         ended_at=at,
+        failing_since=None,
     )
 
 

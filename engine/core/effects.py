@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from engine.core.conditions import ConditionError
+from engine.core.coupons import lacks_code, none_left, own_code
 from engine.core.decision import Outcome, TooLate
-from engine.core.emitted import LONGEST_CHAIN, Emitted, place_in_chain
+from engine.core.emitted import LONGEST_CHAIN, Emitted, chain_before
 from engine.core.facts_view import Facts
 from engine.core.gate import WEBHOOKS
 from engine.core.ids import derive
@@ -29,11 +30,6 @@ from engine.model.journey import (
 )
 from engine.model.message import Message
 
-#: Letters and digits that nobody takes for others, read out or in any typeface.
-_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
-#: A million codes of this length have one pair among them that is the same.
-_CODE_LENGTH = 8
-
 
 def say(
     journey: Journey,
@@ -44,29 +40,47 @@ def say(
     now: datetime,
     late: timedelta,
     timezone: str,
-) -> None:
-    """Send a mail or a text, with what the run was offered, and over it what the step offers."""
-    offer = step.offer
-    if run.offer:
-        earlier = run.offer
-        if "valid" in offer:  # the step's own time counts, from when it is sent
-            earlier = {name: value for name, value in earlier.items() if name != "ends_at"}
-        offer = {**earlier, **offer}
+) -> bool:
+    """Send a mail or a text, with what the run was offered, and over it what the step offers.
+    False: its pool has no code left, and the run is to exit."""
     message = _message(journey, run, step, visits, shopper, now, late, timezone)
-    if message is not None:
-        shopper.outcome.mark(run.id, step.path, "sends", step.channel, now)
-        shopper.outcome.messages.append(
-            msgspec.structs.replace(
-                message,
-                channel=step.channel,
-                template=step.template,
-                topic=step.topic,
-                on_unknown=step.on_unknown,
-                offer=dict(offer),
-                when_quiet=step.when_quiet,
-                when_capped=step.when_capped,
-            )
+    if message is None:
+        return True
+    own = own_code(run, step, visits, shopper, now)
+    if own is None:
+        return False
+    outcome = shopper.outcome
+    offer = _offered(run, step, own)
+    if lacks_code(offer):
+        outcome.mark(run.id, step.path, "skips", none_left(offer["pool"]), now)
+        return True
+    if step.pool is not None:
+        outcome.mark(run.id, step.path, "offers", offer["code"], now)
+    outcome.mark(run.id, step.path, "sends", step.channel, now)
+    outcome.messages.append(
+        msgspec.structs.replace(
+            message,
+            channel=step.channel,
+            template=step.template,
+            topic=step.topic,
+            on_unknown=step.on_unknown,
+            offer=offer,
+            when_quiet=step.when_quiet,
+            when_capped=step.when_capped,
         )
+    )
+    return True
+
+
+def _offered(run: Enrollment, step: Send, own: dict[str, Any]) -> dict[str, Any]:
+    """What the run was offered earlier, and over it what the step offers."""
+    replaced: set[str] = set()
+    if own or "coupon" in step.offer:
+        replaced |= {"coupon", "code", "pool", "claim"}
+    if "valid" in step.offer:  # the step's own time counts, from when it is sent
+        replaced.add("ends_at")
+    earlier = {name: value for name, value in run.offer.items() if name not in replaced}
+    return {**earlier, **step.offer, **own}
 
 
 def call(
@@ -162,7 +176,13 @@ def emit(
         # It could start journeys that send.
         outcome.mark(run.id, step.path, "withheld", "holdout", now)
         return
-    place = place_in_chain(run, now)
+    before = chain_before(run, now)
+    place = before + 1
+    if before:
+        # A jump takes the event along, to later moments too.
+        parent, then, count = outcome.chained
+        place += count if (parent, then) == (run.event_id, now) else 0
+        outcome.chained = (run.event_id, now, place - before)
     if place > LONGEST_CHAIN:
         why = f"{LONGEST_CHAIN} events have started each other at this moment"
         outcome.mark(run.id, step.path, "does not emit", why, now)
@@ -173,31 +193,27 @@ def emit(
     outcome.emitted.append(Emitted(id, run.profile_id, step.event, now, plain(properties)))
 
 
-def give_offer(run: Enrollment, step: OfferStep, outcome: Outcome, now: datetime) -> Enrollment:
-    """The run with its offer: the terms, the coupon's ``code`` and when it ``ends_at``."""
+def give_offer(
+    run: Enrollment, step: OfferStep, visits: int, shopper: Shopper, now: datetime
+) -> Enrollment | None:
+    """The run with its offer: the terms, the coupon's ``code`` and when it ``ends_at``. None: its
+    pool has no code left, and the run is to exit."""
+    outcome = shopper.outcome
     if run.held_out:
         outcome.mark(run.id, step.path, "withheld", "holdout", now)
         return run
+    own = own_code(run, step, visits, shopper, now)
+    if own is None:
+        return None
     offer = plain(step.terms)
-    if step.generate:
-        offer["coupon"] = coupon(step.generate, run.id, step.path)
     if "coupon" in offer:
         offer["code"] = offer["coupon"]
+    offer |= own
     if step.valid is not None:
         offer["ends_at"] = (now + step.valid).isoformat()
-    outcome.mark(run.id, step.path, "offers", str(offer.get("code", "")), now)
+    if not lacks_code(offer):
+        outcome.mark(run.id, step.path, "offers", str(offer.get("code", "")), now)
     return msgspec.structs.replace(run, offer=offer)
-
-
-def coupon(prefix: str, *parts: object) -> str:
-    """A code such as ``WB-7KQ2MXPA`` that follows from ``parts``, so that a retry makes the same.
-    Nobody can guess another's who does not know the id of their run."""
-    number = int(derive("coupon", *parts).replace("-", ""), 16)
-    letters = []
-    for _ in range(_CODE_LENGTH):
-        number, place = divmod(number, len(_LETTERS))
-        letters.append(_LETTERS[place])
-    return f"{prefix}-{''.join(letters)}"
 
 
 def computed(

@@ -16,7 +16,9 @@ from engine.model.event import Event
 OURS: Final[dict[str, Any]] = {"made_by": "winback"}
 
 #: Journeys may start each other in a circle. So many emitted events may follow from each other
-#: at one moment; the steps that would emit more do not.
+#: at one moment; the steps that would emit more do not. What one of them leads to counts on: the
+#: first event by one, the second by two. So a circle of several events ends as well: at most
+#: 2 ** (LONGEST_CHAIN - 1) come of one, where they would multiply at every turn.
 LONGEST_CHAIN = 10
 
 
@@ -49,11 +51,9 @@ def event_of(emitted: Emitted, who: tuple[str, ...], received_at: datetime) -> E
     )
 
 
-def place_in_chain(run: Enrollment, now: datetime) -> int:
-    """How many emitted events, this one counted, have followed from each other at this very
-    moment: an emitted event's id tells, and it is the trigger of the run that it started."""
+def chain_before(run: Enrollment, now: datetime) -> int:
+    """How far the emitted events that led to ``run`` at this very moment have counted: an emitted
+    event's id tells, and it is the trigger of the run that it started."""
     kind, _, rest = run.event_id.partition(":")
     before = rest.partition(":")[0]
-    if kind == "emit" and before.isdecimal() and run.entered_at >= now:
-        return int(before[:6]) + 1
-    return 1
+    return int(before[:6]) if kind == "emit" and before.isdecimal() and run.entered_at >= now else 0

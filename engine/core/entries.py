@@ -19,11 +19,12 @@ from engine.model.journey import Condition, Journey
 
 class Entry(NamedTuple):
     """``journey`` would start a run about ``key``; ``decided``: its condition has been found to
-    hold already, for it looks at nothing but the event."""
+    hold already, for it looks at nothing but the event. ``fault``: what its key raised."""
 
     journey: Journey
     key: str
     decided: bool
+    fault: Exception | None = None
 
 
 def entries(book: JourneyBook, event: Event) -> list[Entry]:
@@ -45,7 +46,11 @@ def entries(book: JourneyBook, event: Event) -> list[Entry]:
         if trigger.key is not None:
             source = trigger.key.source
             if source not in keys:
-                keys[source] = _key(trigger.key, facts)
+                try:
+                    keys[source] = _key(trigger.key, facts)
+                except Exception as error:  # this journey's fault, and no other's (P10)
+                    found.append(Entry(journey, "", False, error))
+                    continue
             key = keys[source]
         if key is None:
             continue
@@ -53,9 +58,12 @@ def entries(book: JourneyBook, event: Event) -> list[Entry]:
         if journey.name in book.event_only:
             facts["key"] = key
             assert trigger.condition is not None
-            if not holds(trigger.condition, facts)[0]:
-                continue
-            decided = True
+            try:
+                if not holds(trigger.condition, facts)[0]:
+                    continue
+                decided = True
+            except Exception:
+                decided = False  # it raises once more where that can be kept
         found.append(Entry(journey, key, decided))
     return found
 

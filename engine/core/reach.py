@@ -1,4 +1,5 @@
-"""How many messages a run can send within a time at the very most, whatever the shopper does.
+"""How many messages a run can send within a time at the very most, whatever the shopper does; or
+how much else its steps can do.
 
 Worked out over the steps, not sampled: every branch and arm is taken, every event that is waited
 for comes at once or never, nothing is stopped, capped or held back.
@@ -6,10 +7,11 @@ for comes at once or never, nothing is stopped, capped or held back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from engine.model.journey import (
+    AnyStep,
     Branch,
     Exit,
     Journey,
@@ -23,8 +25,13 @@ from engine.model.journey import (
 _MINUTE = timedelta(minutes=1)
 
 
+def _messages(step: AnyStep) -> int:
+    return int(isinstance(step, Send))
+
+
 class Reach:
     """Worst cases of ``journey``; ``others`` are where its ``jump`` steps lead.
+    Messages are counted, or what ``weigh`` says of each step.
 
     Times are counted in whole minutes, waits rounded down: never too few messages.
     """
@@ -34,8 +41,10 @@ class Reach:
         journey: Journey,
         others: Mapping[str, Journey] | None = None,
         _on_the_way: frozenset[str] = frozenset(),
+        weigh: Callable[[AnyStep], int] = _messages,
     ) -> None:
         self._journey = journey
+        self._weigh = weigh
         self._others = others or {}
         self._on_the_way = _on_the_way | {journey.name}
         self._known: dict[tuple[str, int], int] = {}
@@ -85,6 +94,6 @@ class Reach:
             other = self._others.get(step.journey)
             if other is None or other.name in self._on_the_way:
                 return 0
-            further = Reach(other, self._others, self._on_the_way)
+            further = Reach(other, self._others, self._on_the_way, self._weigh)
             return further._from(other.start, minutes)
-        return int(isinstance(step, Send)) + self._from(step.next, minutes)
+        return self._weigh(step) + self._from(step.next, minutes)

@@ -2,7 +2,11 @@
 
 An event meets, in this order: the timers that fell due before it, the stops, the waits for it,
 the triggers. An event at the very moment of a timer comes first, so an order at the end of a
-wait is in time.
+wait is in time. What a trigger's ``without`` waits for comes even before the stops: who did it
+after all never was in the journey, and reached no goal.
+
+Each run and each entry stands for itself: what one of them raises hurts no other (P10), see
+``engine.core.guard``.
 """
 
 from __future__ import annotations
@@ -11,7 +15,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from engine.core.advance import stop, walk
+from engine.core import guard
+from engine.core.advance import walk
 from engine.core.book import JourneyBook
 from engine.core.conditions import holds
 from engine.core.consent import consents_of
@@ -21,10 +26,11 @@ from engine.core.facts_view import Facts, Properties
 from engine.core.ids import derive, percentile
 from engine.core.profiles import absorb
 from engine.core.shopper import Past, Run, Shopper
+from engine.core.stops import keep, look_back, stop_in_doubt, stopped, stopped_by_history
 from engine.core.timing import step_time
 from engine.model.enrollment import Enrollment
 from engine.model.event import Event
-from engine.model.journey import Journey, Stop, Wait, WaitFor, WaitUntil
+from engine.model.journey import WITHOUT, Journey, Wait, WaitFor, WaitUntil
 
 _ZERO = timedelta(0)
 _TICK = timedelta(microseconds=1)
@@ -58,13 +64,16 @@ def on_event(
     if shopper.live and (event.name in book.stop_names or event.name in book.wait_names):
         for run in list(shopper.live.values()):
             journey = book.of(run.journey, run.version)
-            if journey is not None and not _stopped(book, journey, run, shopper, event):
-                _resumed(book, journey, run, shopper, event)
+            if journey is not None:
+                _meets(book, journey, run, shopper, event)
     found = entries(book, event) if starts is None else starts
     if found:
         facts = Facts(shopper, book.currency, event.time, "", event, event)
         for entry in found:
-            _enter(book, entry, shopper, event, facts, late_event)
+            try:
+                _enter(book, entry, shopper, event, facts, late_event)
+            except Exception as error:
+                guard.note(shopper, entry.journey, "trigger", "", error, event.time)
 
 
 def on_timers(book: JourneyBook, shopper: Shopper, before: datetime, now: datetime | None) -> None:
@@ -83,27 +92,54 @@ def on_timers(book: JourneyBook, shopper: Shopper, before: datetime, now: dateti
             # Nobody has kept this version: leave the run where it is, seen and unharmed.
             keep(shopper, msgspec.structs.replace(run, wake_at=None, reason="version is gone"))
             continue
-        step = journey.steps[run.at]
         moment = run.wake_at if now is None else step_time(run.wake_at, now)
-        late = _ZERO if now is None else now - run.wake_at
-        if isinstance(step, WaitFor):
-            shopper.outcome.mark(run.id, run.at, "time ran out", step.event, moment)
-            at = step.otherwise or step.next
-        elif isinstance(step, Wait | WaitUntil):
-            at = step.next
-        else:
-            raise ValueError(f"run {run.id} waits at {run.at}, which is no wait")
-        _go_on(
-            book, journey, run, at, shopper, _run_facts(book, shopper, run, moment), moment, late
-        )
+        late = (now or moment) - (run.failing_since or run.wake_at)
+        try:
+            at = _after_wait(journey, run, shopper, moment)
+        except Exception as error:
+            keep(shopper, guard.failing(shopper, journey, run, run.at, error, moment, late))
+            continue
+        facts = _run_facts(book, shopper, run, moment)
+        _go_on(book, journey, run, at, shopper, facts, moment, late)
+
+
+def _after_wait(journey: Journey, run: Enrollment, shopper: Shopper, now: datetime) -> str | None:
+    """Where a run goes on whose timer has run out."""
+    assert run.at is not None
+    if run.failing_since is not None:
+        return run.at  # it did not get past it
+    step = journey.steps[run.at]
+    if isinstance(step, WaitFor):
+        shopper.outcome.mark(run.id, run.at, "time ran out", step.event, now)
+        if run.at == WITHOUT:
+            shopper.outcome.qualified.add(run.id)
+        return step.otherwise or step.next
+    if isinstance(step, Wait | WaitUntil):
+        return step.next
+    raise ValueError(f"run {run.id} waits at {run.at}, which is no wait")
 
 
 def after_merge(book: JourneyBook, shopper: Shopper) -> None:
-    """Two profiles became this one: what one of them bought stops the runs of the other (P3)."""
+    """Two profiles became this one: what one of them bought stops the runs of the other (P3), and
+    is what a ``without`` of theirs waits for."""
     for run in list(shopper.live.values()):
         journey = book.of(run.journey, run.version)
-        if journey is not None:
-            _stopped_by_history(book, journey, run, shopper)
+        if journey is not None and run.at == WITHOUT:
+            _catch_up(book, journey, run.id, shopper)
+    look_back(book, shopper)
+
+
+def _meets(
+    book: JourneyBook, journey: Journey, run: Enrollment, shopper: Shopper, event: Event
+) -> None:
+    """``event`` may stop ``run``, or be what it waits for."""
+    try:
+        if run.at == WITHOUT and _resumed(book, journey, run, shopper, event):
+            return
+        if not stopped(book, journey, run, shopper, event):
+            _resumed(book, journey, run, shopper, event)
+    except Exception as error:
+        stop_in_doubt(journey, run, shopper, event, error)
 
 
 def _go_on(
@@ -117,7 +153,11 @@ def _go_on(
     late: timedelta = _ZERO,
 ) -> None:
     """Walk on from ``at``, and along where that jumps."""
-    keep(shopper, walk(book, journey, run, at, shopper, facts, now, late))
+    _walk(book, journey, run, at, shopper, facts, now, late)
+    _follow(book, shopper, now)
+
+
+def _follow(book: JourneyBook, shopper: Shopper, now: datetime) -> None:
     jumps = shopper.outcome.jumps
     way = 0
     while jumps:
@@ -127,6 +167,28 @@ def _go_on(
             _does_not_start(shopper, jump, f"{LONGEST_WAY} jumps go round in a circle", now)
         else:
             _land(book, jump, shopper, now)
+
+
+def _walk(
+    book: JourneyBook,
+    journey: Journey,
+    run: Enrollment,
+    at: str | None,
+    shopper: Shopper,
+    facts: Facts,
+    now: datetime,
+    late: timedelta = _ZERO,
+) -> None:
+    was = guard.before(shopper, run)
+    ready = run
+    if run.failing_since is not None:
+        ready = msgspec.structs.replace(run, failing_since=None, reason="")
+    try:
+        keep(shopper, walk(book, journey, ready, at, shopper, facts, now, late))
+    except Exception as error:
+        guard.take_back(shopper, run, was)
+        facts.profile_changed()
+        keep(shopper, guard.failing(shopper, journey, run, at, error, now, late))
 
 
 def _land(book: JourneyBook, jump: Jumped, shopper: Shopper, now: datetime) -> None:
@@ -142,10 +204,8 @@ def _land(book: JourneyBook, jump: Jumped, shopper: Shopper, now: datetime) -> N
         return _does_not_start(shopper, jump, f"again: {journey.trigger.again.rule}", now)
     run = _new_run(journey, shopper, left.key, left.event_id, now + _TICK, left.id)
     shopper.outcome.mark(run.id, "trigger", "arrives", f"from {left.journey}", now)
-    if journey.stops and _stopped_by_history(book, journey, run, shopper):
-        return
     facts = _run_facts(book, shopper, run, now)
-    keep(shopper, walk(book, journey, run, journey.start, shopper, facts, now))
+    _begin(book, journey, run, shopper, facts, now, look_back=True)
 
 
 def _does_not_start(shopper: Shopper, jump: Jumped, why: str, now: datetime) -> None:
@@ -153,100 +213,21 @@ def _does_not_start(shopper: Shopper, jump: Jumped, why: str, now: datetime) -> 
     shopper.outcome.mark(run.id, run.at or "", "does not start", f"{jump.journey}: {why}", now)
 
 
-def keep(shopper: Shopper, run: Enrollment) -> None:
-    """Note the new state of ``run`` in the shopper and in what will be written."""
-    shopper.outcome.enrollments[run.id] = run
-    place = _place(run)
-    known = shopper.runs.get(place)
-    if run.live:
-        shopper.live[run.id] = run
-    else:
-        shopper.live.pop(run.id, None)
-    if known is not None:
-        # A late trigger may have begun a run that is older than the last one.
-        active = any(r.status == "active" and _place(r) == place for r in shopper.live.values())
-        shopper.runs[place] = Run(max(known.started_at, run.entered_at), active)
-
-
-def _place(run: Enrollment) -> tuple[str, str]:
-    return run.journey, run.key
-
-
 def _run_facts(book: JourneyBook, shopper: Shopper, run: Enrollment, now: datetime) -> Facts:
     trigger = shopper.triggers.get(run.event_id, {})
     return Facts(shopper, book.currency, now, run.key, trigger, trigger)
 
 
-def _stopped(
-    book: JourneyBook, journey: Journey, run: Enrollment, shopper: Shopper, event: Event
-) -> bool:
-    if event.order_key <= (run.entered_at, run.event_id):
-        return False
-    found = _matching_stop(book, journey, run, shopper, event.name, event, event.time)
-    if found is None:
-        return False
-    why = event.name if found.condition is None else f"{event.name}: {found.condition.source}"
-    ended = stop(run, shopper.outcome, found.path, why, event.id, event.time, found.goal)
-    keep(shopper, ended)
-    return True
-
-
-def _stopped_by_history(
-    book: JourneyBook, journey: Journey, run: Enrollment, shopper: Shopper
-) -> bool:
-    """Whether a stop event lies after the run's start already: it was worked before the trigger
-    came, or under another identity (P6)."""
-    entered = (run.entered_at, run.event_id)
-    pasts = [
-        (past, name)
-        for name in {s.event for s in journey.stops}
-        for past in shopper.history.after(name, entered)
-    ]
-    for past, name in sorted(pasts, key=lambda found: found[0][:2]):
-        found = _matching_stop(book, journey, run, shopper, name, past.properties, past.time)
-        if found is not None:
-            why = f"{name} was there first"
-            ended = stop(run, shopper.outcome, found.path, why, past.id, past.time, found.goal)
-            keep(shopper, ended)
-            return True
-    return False
-
-
-def _matching_stop(
-    book: JourneyBook,
-    journey: Journey,
-    run: Enrollment,
-    shopper: Shopper,
-    name: str,
-    properties: Properties,
-    time: datetime,
-) -> Stop | None:
-    facts: Facts | None = None
-    for rule in journey.stops:
-        if rule.event != name:
-            continue
-        if rule.condition is None:
-            return rule
-        if facts is None:
-            trigger = shopper.triggers.get(run.event_id, {})
-            facts = Facts(shopper, book.currency, time, run.key, properties, trigger)
-        held, why = holds(rule.condition, facts)
-        if held:
-            return rule
-        if why:
-            shopper.outcome.mark(run.id, rule.path, "cannot say", why, time)
-    return None
-
-
 def _resumed(
     book: JourneyBook, journey: Journey, run: Enrollment, shopper: Shopper, event: Event
-) -> None:
+) -> bool:
+    """Whether ``run`` waited for the event and has gone on."""
     if run.waiting_for != event.name or run.at is None or run.wake_at is None:
-        return
+        return False
     step = journey.steps[run.at]
     if not isinstance(step, WaitFor) or event.time < run.wake_at - step.at_most:
-        return
-    _came(book, journey, run, step, shopper, event, event.time)
+        return False
+    return _came(book, journey, run, step, shopper, event, event.time)
 
 
 def _came(
@@ -262,7 +243,11 @@ def _came(
     if step.condition is not None:
         trigger = shopper.triggers.get(run.event_id, {})
         facts = Facts(shopper, book.currency, time, run.key, properties, trigger)
-        held, why = holds(step.condition, facts)
+        try:
+            held, why = holds(step.condition, facts)
+        except Exception as error:
+            guard.doubt(shopper, journey, step.condition.path, run.id, error, time)
+            held, why = run.at == WITHOUT, ""
         if not held:
             if why:
                 shopper.outcome.mark(run.id, step.path, "cannot say", why, time)
@@ -284,7 +269,8 @@ def _catch_up(book: JourneyBook, journey: Journey, run_id: str, shopper: Shopper
         begun = (run.wake_at - step.at_most, run.event_id)
         pasts = [p for p in shopper.history.after(step.event, begun) if p.time <= run.wake_at]
         if not any(
-            _came(book, journey, run, step, shopper, past.properties, past.time) for past in pasts
+            _came(book, journey, run, step, shopper, past.named(step.event), past.time)
+            for past in pasts
         ):
             return
 
@@ -292,22 +278,50 @@ def _catch_up(book: JourneyBook, journey: Journey, run_id: str, shopper: Shopper
 def _enter(
     book: JourneyBook, entry: Entry, shopper: Shopper, event: Event, facts: Facts, late_event: bool
 ) -> None:
-    journey, key, decided = entry
+    journey, key, decided, fault = entry
+    if fault is not None:
+        guard.note(shopper, journey, "trigger/key", "", fault, event.time)
+        return
     last = shopper.runs.get((journey.name, key))
     if not _may_enter(journey, last, event.time):
         return
     facts["key"] = key
     condition = journey.trigger.condition
-    if not decided and condition is not None and not holds(condition, facts)[0]:
-        return
+    if not decided and condition is not None:
+        try:
+            held, _ = holds(condition, facts)
+        except Exception as error:
+            guard.note(shopper, journey, "trigger/if", "", error, event.time)
+            return
+        if not held:
+            return
     run = _new_run(journey, shopper, key, event.id, event.time)
     shopper.outcome.mark(run.id, "trigger", "enters", event.name, event.time)
-    shopper.triggers[event.id] = event.properties
-    if late_event and journey.stops and _stopped_by_history(book, journey, run, shopper):
-        return
-    _go_on(book, journey, run, journey.start, shopper, facts, event.time)
-    if late_event:
+    shopper.triggers[event.id] = {"event_name": event.name, **event.properties}
+    _begin(book, journey, run, shopper, facts, event.time, look_back=late_event)
+    _follow(book, shopper, event.time)
+    if late_event and journey.start != WITHOUT:
         _catch_up(book, journey, run.id, shopper)
+
+
+def _begin(
+    book: JourneyBook,
+    journey: Journey,
+    run: Enrollment,
+    shopper: Shopper,
+    facts: Facts,
+    now: datetime,
+    look_back: bool,
+) -> None:
+    """Let a new run begin, unless what would have ended it lies in the history (``look_back``)."""
+    waits_first = journey.start == WITHOUT
+    if look_back and not waits_first and stopped_by_history(book, journey, run, shopper):
+        return
+    _walk(book, journey, run, journey.start, shopper, facts, now)
+    if look_back and waits_first:
+        _catch_up(book, journey, run.id, shopper)
+        if waiting := shopper.live.get(run.id):
+            stopped_by_history(book, journey, waiting, shopper)
 
 
 def _new_run(

@@ -8,7 +8,7 @@ in the Outcome; the shell writes that and throws the Shopper away.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -24,6 +24,10 @@ class Past(NamedTuple):
     time: datetime
     id: str
     properties: dict[str, Any]
+
+    def named(self, name: str) -> dict[str, Any]:
+        """The properties as a condition sees those of an event called ``name``."""
+        return {"event_name": name, **self.properties}
 
 
 class ShopperHistory:
@@ -61,11 +65,11 @@ class ShopperHistory:
             for past in events:
                 self.add(name, past)
 
-    def trim(self, before: datetime) -> None:
-        """Forget what is older than ``before``: bounds the memory of a long simulation."""
-        for name, events in self._by_name.items():
-            if events and events[0].time < before:
-                self._by_name[name] = events[bisect_left(events, before, key=lambda p: p.time) :]
+    def trim(self, name: str, before: datetime) -> None:
+        """Forget events of this name from before that: bounds the memory of a simulation."""
+        events = self._by_name.get(name)
+        if events:
+            del events[: bisect_left(events, before, key=lambda p: p.time)]
 
 
 @dataclass(slots=True)
@@ -88,5 +92,7 @@ class Shopper:
     #: properties of the trigger events of the live runs, by event id
     triggers: dict[str, dict[str, Any]] = field(default_factory=dict)
     outcome: Outcome = field(default_factory=Outcome)
+    #: what is known of claims of coupon codes: by claim the code, or None where none was left
+    codes: Mapping[str, str | None] = field(default_factory=dict)
     #: an event older than one already worked came in: look back for stops
     profile_changed: bool = False

@@ -5,7 +5,7 @@ the purchase: an order must stop its journey (P3), so what can be understood is 
 cannot be believed (a clock, a missing id) is mended, with the original kept.
 
 An event is refused when it names no shopper, has no name, has fields of another type, is too
-large or too deep, or is not UTF-8.
+large or too deep, or is not UTF-8. Segment's limit of 32 KB is 256 KB for orders and checkouts.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ V1_NAMES = {
     "Updated Order": "Order Updated",
     "Completed Order": "Order Completed",
 }
+
+#: What a purchase consists of: it may have as many bytes as its lines need.
+ORDERS = frozenset({"Order Completed", "Order Updated", "Order Refunded", "Order Cancelled"})
 
 #: Segment: a messageId has fewer than 100 characters.
 MAX_ID = 100
@@ -95,8 +98,8 @@ def parse_event(body: bytes, kind: EventKind, received_at: datetime, region: str
     try:
         item = wire.decode_item(raw)
         key = item.writeKey if isinstance(item.writeKey, str) else None
-        if len(body) > wire.MAX_EVENT:
-            return Parsed([], [_too_large(0, body)], key)
+        if len(body) > wire.MAX_EVENT and len(body) > (limit := _limit(item, kind)):
+            return Parsed([], [_too_large(0, body, limit)], key)
         return Parsed([_event(item, kind, _Frame(received_at, region))], [], key)
     except wire.Malformed as error:
         raise wire.NotTaken("invalid_json", f"the body is not JSON: {error}") from error
@@ -143,15 +146,54 @@ def parse_batch(body: bytes, received_at: datetime, region: str) -> Parsed:
     refusals: list[Refusal] = []
     for index, part in enumerate(batch.batch):
         data = bytes(part)
-        if len(data) > wire.MAX_EVENT:
-            refusals.append(_too_large(index, data))
+        if len(data) > wire.MAX_ORDER:
+            refusals.append(_too_large(index, data, wire.MAX_EVENT))
             continue
         try:
             item = wire.decode_item(data)
-            events.append(_event(item, _kind(item), frame))
+            kind = _kind(item)
+            if len(data) > wire.MAX_EVENT and len(data) > (limit := _limit(item, kind)):
+                refusals.append(_too_large(index, data, limit))
+                continue
+            events.append(_event(item, kind, frame))
         except ValueError as error:
             refusals.append(_refusal(index, error, data))
     return Parsed(events, refusals, batch.writeKey if isinstance(batch.writeKey, str) else None)
+
+
+def parse_kept(body: bytes, received_at: datetime, region: str) -> Parsed:
+    """Read once more what was refused: an event, or a whole batch. Of a single event the address
+    of its call is not known any more; where it does not say its kind, what it holds tells it.
+    Raises ``wire.NotTaken`` as the first reading does."""
+    raw = wire.clean(body)
+    if b'"batch"' in raw:
+        try:
+            wire.decode_batch(raw)
+        except ValueError:
+            pass  # an event that only speaks of one
+        else:
+            return parse_batch(body, received_at, region)
+    try:
+        item = wire.decode_item(raw)
+    except ValueError:
+        return parse_event(body, "track", received_at, region)  # which says what is wrong
+    try:
+        kind = _kind_by_content(item) if item.type is item.action is None else _kind(item)
+    except _Refused as error:
+        return Parsed([], [_refusal(0, error, body)], None)
+    return parse_event(body, kind, received_at, region)
+
+
+def _kind_by_content(item: wire.Item) -> EventKind:
+    if item.event is not None:
+        return "track"
+    if item.previousId is not None:
+        return "alias"
+    if item.groupId is not None:
+        return "group"
+    if item.traits is not None:
+        return "identify"
+    raise _Refused("it does not say of which type it is")
 
 
 def _refusal(index: int, error: ValueError, body: bytes) -> Refusal:
@@ -161,8 +203,17 @@ def _refusal(index: int, error: ValueError, body: bytes) -> Refusal:
     return Refusal(index, "invalid_event", reason, body)
 
 
-def _too_large(index: int, body: bytes) -> Refusal:
-    reason = f"{len(body)} bytes; an event has at most {wire.MAX_EVENT}"
+def _limit(item: wire.Item, kind: EventKind) -> int:
+    """How many bytes such an event may have."""
+    name = (item.event or "").strip() if kind == "track" else ""
+    name = V1_NAMES.get(name, name)
+    return wire.MAX_ORDER if name in ORDERS or name.startswith("Checkout ") else wire.MAX_EVENT
+
+
+def _too_large(index: int, body: bytes, limit: int) -> Refusal:
+    reason = f"{len(body)} bytes; an event has at most {limit}"
+    if limit == wire.MAX_EVENT:
+        reason += f" (an order or a checkout {wire.MAX_ORDER})"
     return Refusal(index, "too_large", reason, body)
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 import msgspec
 
+#: An order that is refused stops nothing, and one of a hundred lines does not fit into 32 KB.
+MAX_ORDER = 256 * 1024
+
 #: 32 KB an event and 500 KB a batch, both once inflated, at most 2,500 events a batch
 #: (Segment HTTP API, "Max request size").
 MAX_EVENT = 32 * 1024

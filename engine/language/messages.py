@@ -25,7 +25,7 @@ def send(context: Context, fields: Fields, path: str, following: str | None) -> 
     quiet = fields.choice("when quiet", ("wait", "skip"))
     capped = fields.choice("when capped", ("wait", "skip"))
     overdue = read_overdue(context, fields, path)
-    offer = inline_offer(context.report, fields.get("offer"))
+    offer = inline_offer(context, fields, path)
     _check_topic(context, fields, topic)
     context.places[f"{path}/offer"] = fields.key_place("offer")
     node = fields.get("template")
@@ -41,9 +41,10 @@ def send(context: Context, fields: Fields, path: str, following: str | None) -> 
         topic,
         overdue,
         "retry" if unknown == "retry" else "hold",
-        offer,
+        offer.terms,
         "skip" if quiet == "skip" else "wait",
         "wait" if capped == "wait" else "skip",
+        *offer.coupon,
     )
 
 

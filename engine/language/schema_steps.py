@@ -23,7 +23,10 @@ _NAME = say(
     "What plans, reports and tests call this step. No other step of the journey has it.",
 )
 _SHARES = r"^\s*(?:100|0?[0-9]{1,2}) ?%?(?: +[\s\S]*)?\s*$"
-_COUPON = text(r"^\s*(?!generate(?:\s|$))\S|^\s*generate\s+[A-Z0-9][A-Z0-9-]{0,11}\s*$")
+_COUPON = text(
+    r"^\s*(?!(?:generate|pool)(?:\s|$))\S|^\s*generate\s+[A-Z0-9][A-Z0-9-]{0,11}\s*$|"
+    r"^\s*pool\s+[a-z0-9]+(?:-[a-z0-9]+)*\s*$"
+)
 _ADDRESS = text(
     r"^(?:[hH][tT]{2}[pP][sS]://(?![^/?#]*@)|"
     r"[hH][tT]{2}[pP]://(?:localhost|127\.0\.0\.1|\[::1\])(?=[:/?#]|$))[^\s{}]*$"
@@ -101,16 +104,27 @@ _OFFERED = {
     "type": "object",
     "properties": {
         "coupon": say(
-            _COUPON, "One code for everybody, or 'generate WB' for one of each run's own."
+            _COUPON,
+            "One code for everybody, or one of each run's own: 'generate WB', 'pool winter'.",
         ),
         "percent": say(ref("discount"), "The discount."),
         "valid": say(ref("duration"), "How long it is valid, from this step on."),
     },
     "minProperties": 1,
 }
+_NONE_LEFT = say(
+    text(r"^\s*(?:skip|exit|(?=\S*[A-Z0-9])[A-Za-z0-9_-]{1,40})\s*$"),
+    "When the pool has no code left: skip the message, exit, or a code for everybody instead.",
+)
 _OF_A_MESSAGE = {
     "type": "object",
-    "properties": {"valid": say(ref("duration"), "How long it is valid, from this message on.")},
+    "properties": {
+        "coupon": say(
+            {"anyOf": [_COUPON, {"enum": [""]}, {"type": ["array", "object", "null"]}]},
+            "A code, or one of each message's own: 'generate WB', 'pool winter'.",
+        ),
+        "valid": say(ref("duration"), "How long it is valid, from this message on."),
+    },
 }
 
 _FORMS: dict[str, dict[str, Schema]] = {
@@ -135,6 +149,7 @@ _FORMS: dict[str, dict[str, Schema]] = {
         "when quiet": say(choice(("wait", "skip")), "When it falls into the quiet hours."),
         "when capped": say(choice(("wait", "skip")), "When the shopper has had enough messages."),
         "offer": say(_OF_A_MESSAGE, "What this message offers: {coupon: WINTER10, valid: 3 days}."),
+        "if none left": _NONE_LEFT,
     },
     "branch": {"branch": say(listing(_ARM), "Ways on by condition; the first that holds.")},
     "split": {"split": say(_SPLIT, "Ways on by chance: {50% a: […], 50% b: […]}.")},
@@ -185,7 +200,10 @@ _FORMS: dict[str, dict[str, Schema]] = {
         ),
         "if overdue": _OVERDUE,
     },
-    "offer": {"offer": say(_OFFERED, "What the messages from here on offer.")},
+    "offer": {
+        "offer": say(_OFFERED, "What the messages from here on offer."),
+        "if none left": _NONE_LEFT,
+    },
     "jump": {
         "jump": say(
             text(r"^[a-z0-9]+(?:-[a-z0-9]+)*$"), "Leave for another journey: the name of its file."

@@ -36,6 +36,8 @@ def _check_inline(context: Context, journey: Journey, step: Send) -> None:
 
 
 def _same(one: Send, other: Send) -> bool:
+    if one.pool is not None or other.pool is not None:  # each message takes a code of its own
+        return False
     coupon = one.offer.get("coupon")
     return one.offer == other.offer or (coupon is not None and coupon == other.offer.get("coupon"))
 
@@ -45,7 +47,7 @@ def _check_step(context: Context, journey: Journey, step: OfferStep) -> None:
     shown = [
         (later, passed)
         for later, passed in _later(journey, step)
-        if not later.offer and _shows_offer(context, later)
+        if not (later.offer or later.pool or later.generate) and _shows_offer(context, later)
     ]
     if not shown:
         hint = "put it before the message that speaks of it"

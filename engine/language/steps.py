@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "wait for": ("wait for", "then", "else"),
     "send": (
         *("send", "template", "topic", "if overdue", "on_unknown", "when quiet", "when capped"),
-        "offer",
+        *("offer", "if none left"),
     ),
     "branch": ("branch",),
     "split": ("split",),
@@ -32,7 +32,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "audience": ("audience",),
     "emit": ("emit",),
     "webhook": ("webhook", "if overdue"),
-    "offer": ("offer",),
+    "offer": ("offer", "if none left"),
     "jump": ("jump",),
     "exit": ("exit",),
 }

@@ -15,6 +15,7 @@ from engine.model.journey import (
     CALENDAR_REACHED,
     SEGMENT_ENTERED,
     SEGMENT_LEFT,
+    WITHOUT,
     Again,
     AnyStep,
     Calendar,
@@ -36,8 +37,6 @@ OF_ALL = ("if", "key", "again")
 WITHOUT_KEYS = ("event", "if", "within")
 _AFTER = "after "
 
-#: Where the hidden steps of ``without`` stand: no list of steps is called so.
-WITHOUT = "trigger/without"
 DID_IT = "did it after all"
 
 

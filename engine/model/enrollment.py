@@ -7,6 +7,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from engine.model.journey import WITHOUT
+
+#: How the reason of a run begins that was stopped because nobody could say whether it had to be.
+IN_DOUBT = "in doubt: "
+
 #: active    moving or waiting
 #: finished  reached the end or an exit step; messages may still be on their way
 #: stopped   a stop event ended it
@@ -54,3 +59,12 @@ class Enrollment(msgspec.Struct, frozen=True, gc=False):
     ended_at: datetime | None = None
     #: what an ``offer`` step gave this run: terms, the coupon's code, ``ends_at`` (ISO, UTC)
     offer: dict[str, Any] = {}
+    #: since when (UTC) it should have gone on from ``at``, which raises: it is tried again at
+    #: ``wake_at``, and ``reason`` says what is wrong. None: nothing is
+    failing_since: datetime | None = None
+
+    @property
+    def qualified(self) -> bool:
+        """Whether the shopper is in the journey: not while its trigger still waits for what must
+        not happen (``without``), nor when that did happen."""
+        return self.at is None or not self.at.startswith(WITHOUT)

@@ -73,6 +73,10 @@ class Trigger:
     calendar: Calendar | None = None
 
 
+#: Path of the hidden wait that ``without`` in a trigger is compiled to, and the start of the paths
+#: of what belongs to it. A run that stands or ended there never got into its journey.
+WITHOUT = "trigger/without"
+
 CALENDAR_REACHED = "Calendar Reached"
 SEGMENT_ENTERED = "Segment Entered"
 SEGMENT_LEFT = "Segment Left"
@@ -142,8 +146,21 @@ class WaitFor(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """``coupon: pool winter``: each run gets a code of its own out of those that the shop imported.
+    ``none_left`` says what happens when the pool is empty: ``skip`` the messages that would show
+    the code, ``exit`` the journey, or offer the code ``instead``, which is for everybody."""
+
+    name: str
+    none_left: Literal["skip", "exit", "instead"] = "skip"
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Send(Step):
-    """``send: email`` with ``template``, ``topic``, ``if overdue``, ``on_unknown``, ``offer``."""
+    """``send: email`` with ``template``, ``topic``, ``if overdue``, ``on_unknown``, ``offer``; a
+    coupon that is made or taken from a pool is not in ``offer`` but in ``generate`` or ``pool``,
+    as in an ``OfferStep``."""
 
     channel: str
     template: str
@@ -153,6 +170,8 @@ class Send(Step):
     offer: Mapping[str, Any] = field(default_factory=dict)
     when_quiet: Literal["wait", "skip"] = "wait"
     when_capped: Literal["wait", "skip"] = "skip"
+    generate: str = ""
+    pool: Pool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +236,14 @@ class Webhook(Step):
 @dataclass(frozen=True, slots=True)
 class OfferStep(Step):
     """``offer: {coupon: …, percent: 10, valid: 3 days}``: from here on the run's templates see
-    ``offer``. ``coupon`` ``generate: WB`` makes a code of the run's own (the same on a retry);
-    a plain text is that code for everybody. ``valid`` counts from this step."""
+    ``offer``. ``coupon`` ``generate: WB`` makes a code of the run's own (the same on a retry), one
+    from a ``pool`` is taken; a plain text is that code for everybody. ``valid`` counts from this
+    step."""
 
     terms: Mapping[str, Any]
     generate: str = ""
     valid: timedelta | None = None
+    pool: Pool | None = None
 
 
 @dataclass(frozen=True, slots=True)

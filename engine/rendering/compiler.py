@@ -40,6 +40,10 @@ class EmailTemplate:
     text: Part
     files: tuple[Path, ...]
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return tuple(filter(None, (self.subject, self.preheader, self.html, self.text)))
+
 
 @dataclass(frozen=True, slots=True)
 class SmsTemplate:
@@ -50,6 +54,10 @@ class SmsTemplate:
     body: Part
     files: tuple[Path, ...]
     transliterate: Transliterate | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return (self.body,)
 
 
 def compile_sms(folder: Path, path: Path, locale: str) -> SmsTemplate:

@@ -7,7 +7,7 @@ in a test, in ``or``, before ``default``, or below an ``if`` that asks for the s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from jinja2 import TemplateError, nodes
 
 from engine.errors import RenderError
 from engine.rendering.front import mail_front, sms_front
-from engine.rendering.parts import TEXT
+from engine.rendering.parts import TEXT, Part
 from engine.rendering.tags import Flat, Tags
 from engine.rendering.whatsapp import whatsapp_parts
 
@@ -38,6 +38,10 @@ _FILES = {
 _MEND = frozenset({"default", "d", "link", "length", "count", "list", "first", "last", "join"})
 
 
+#: By line of a flat template: the file and line where it was written.
+Places = Mapping[int, tuple[str, int]]
+
+
 class Use(NamedTuple):
     """``holder.name`` ("" for the holder itself) in a line of a file below the folder."""
 
@@ -54,7 +58,16 @@ def uses(folder: Path, template: str, channel: str) -> list[Use]:
     for path in sorted((folder / template).iterdir()):
         if _FILES[channel].fullmatch(path.name):
             for flat in _parts(folder, path):
-                found.update(dict.fromkeys(_in_part(flat, path.relative_to(folder).as_posix())))
+                file = path.relative_to(folder).as_posix()
+                found.update(dict.fromkeys(_in_part(flat.source, flat.places, file)))
+    return list(found)
+
+
+def uses_of(parts: Iterable[Part]) -> list[Use]:
+    """The same, of a template that is compiled already: what it took is not done again."""
+    found: dict[Use, None] = {}
+    for part in parts:
+        found.update(dict.fromkeys(_in_part(part.source, part.places, part.file)))
     return list(found)
 
 
@@ -79,16 +92,16 @@ def _parts(folder: Path, path: Path) -> Iterator[Flat]:
         return
 
 
-def _in_part(flat: Flat, file: str) -> Iterator[Use]:
+def _in_part(source: str, places: Places, file: str) -> Iterator[Use]:
     try:
-        tree = TEXT.parse(flat.source)
+        tree = TEXT.parse(source)
     except TemplateError:
         return
     own = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
     own |= {macro.name for macro in tree.find_all(nodes.Macro)}
     for holder, name, line in _printed(tree, frozenset()):
         if holder not in own and holder not in TEXT.globals:
-            place, number = flat.places.get(line, (file, 0))
+            place, number = places.get(line, (file, 0))
             yield Use(holder, name, place, number)
 
 

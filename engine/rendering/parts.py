@@ -25,9 +25,11 @@ _RLM = "\u200f"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A template ready to render. ``places``: by its 1-based line, where that was written."""
+    """A template ready to render. ``places``: by its 1-based line of the flat ``source``, where
+    that was written."""
 
     template: Template
+    source: str
     places: Mapping[int, tuple[str, int]]
     file: str
 
@@ -60,7 +62,9 @@ def compile_part(sandbox: Sandbox, flat: Flat, file: str) -> Part:
         raise RenderError(str(error.message), file=place, line=line) from error
     except TemplateError as error:
         raise RenderError(str(error.message), file=file) from error
-    return Part(Template.from_code(sandbox, code, dict(sandbox.globals)), flat.places, file)
+    return Part(
+        Template.from_code(sandbox, code, dict(sandbox.globals)), flat.source, flat.places, file
+    )
 
 
 def _normal(text: str) -> str:

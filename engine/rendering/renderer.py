@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from engine.rendering import locales
 from engine.rendering.catalogue import Catalogue
 from engine.rendering.clicks import ClickLinks
 from engine.rendering.links import Asked, Links
-from engine.rendering.parts import one_line, starting_right_to_left
+from engine.rendering.parts import Part, one_line, starting_right_to_left
 from engine.rendering.plaintext import tidy
 from engine.rendering.segments import segments_of
 from engine.rendering.transliterate import plainer
@@ -104,6 +104,12 @@ class Renderer:
                 line = max(placed.line, 1)
                 findings.append(Diagnostic(placed.file, line, 1, "error", "T002", text))
         return findings
+
+    def parts(self, template: str, channel: str) -> Iterator[Part]:
+        """What every language of a template consists of. Raises ``RenderError``: see ``check``."""
+        compiled = self._catalogue.email if channel == "email" else self._catalogue.sms
+        for tag in self._catalogue.locales(template, channel):
+            yield from compiled(template, tag).parts
 
     def _email(
         self,

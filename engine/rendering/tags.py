@@ -9,12 +9,15 @@ flat template, of which each tag is known by the file and line its author wrote.
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from jinja2 import BaseLoader, Environment, TemplateError, TemplateNotFound, TemplateSyntaxError
+from jinja2.bccache import Bucket, BytecodeCache
 from jinja2.sandbox import SandboxedEnvironment
+from jinja2.utils import LRUCache
 
 from engine.errors import RenderError
 
@@ -55,7 +58,7 @@ class Tags:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
-        self._tags: list[Tag] = []
+        self._tags: dict[int, Tag] = {}
         self._lead: list[str] = []
         #: every file beside the template itself that took part, for noticing changes
         self.files: list[Path] = []
@@ -64,9 +67,13 @@ class Tags:
         return self._tags[number]
 
     def add(self, text: str, file: str = "", line: int = 0) -> str:
-        """Keep one more tag; gives its mark."""
-        self._tags.append(Tag(text, file, line))
-        return f"zq{len(self._tags) - 1}qz"
+        """Keep one more tag; gives its mark: the same for the same tag, whichever template it is
+        read for, so that what Jinja compiled of a shared layout serves them all."""
+        tag = Tag(text, file, line)
+        number = zlib.crc32(repr(tag).encode())
+        while self._tags.setdefault(number, tag) != tag:
+            number += 1
+        return f"zq{number}qz"
 
     def resolve(self, name: str, source: str, first_line: int = 1) -> str:
         """``source`` (of the file ``name``, from ``first_line`` on) with its layout and
@@ -75,6 +82,7 @@ class Tags:
             loader=_Loader(self, name, source, first_line),
             keep_trailing_newline=True,
             cache_size=0,
+            bytecode_cache=_COMPILED,
         )
         try:
             resolved = jinja.get_template(name).render()
@@ -155,6 +163,22 @@ class Tags:
             end = found.end()
         flat.source = "".join(pieces) + marked[end:]
         return flat
+
+
+class _Compiled(BytecodeCache):
+    """What Jinja made of a marked file, by its name and content."""
+
+    def __init__(self, files: int) -> None:
+        self._kept = LRUCache(files)
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._kept.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED = _Compiled(files=200)
 
 
 class _Loader(BaseLoader):

@@ -31,10 +31,12 @@ from engine.model.profile import Profile
 from engine.runtime.evidence import Finding, Notes, Ties
 from engine.runtime.permission import check_permission
 from engine.store import audit as audit_store
+from engine.store import failures as failures_store
 from engine.store import versions as versions_store
 from engine.store.audit import StoppedRun, Stopper
 from engine.store.audit_checks import CHECKS, DOUBLED
 from engine.store.database import Connection, Database
+from engine.store.failures import Fault
 
 PROMISES: Mapping[str, str] = {
     "P1": "accepted is kept",
@@ -58,6 +60,7 @@ class AuditReport:
     ``unknown``          messages whose provider never answered, and nothing has told since;
                          those that a report or a look-up told are in ``facts`` as ``resolved``.
     ``wire_ms``          the widest time from a claim to the provider's call, in real ms.
+    ``failing``          what journeys raised, ever, and the runs that wait for it to be mended.
     ``facts``            figures: what there is, and what is left to do.
     """
 
@@ -70,6 +73,7 @@ class AuditReport:
     unjudged: int
     wire_ms: float
     facts: Mapping[str, int]
+    failing: tuple[Fault, ...]
     findings: tuple[Finding, ...]
 
     @property
@@ -118,6 +122,7 @@ def audit(
             check_permission(connection, policy, since, notes, progress)
         facts |= audit_store.facts(connection)
         wire = audit_store.wire(connection)
+        failing = tuple(failures_store.found(connection))
     promises = dict.fromkeys(PROMISES, 0)
     for finding in notes.findings:
         promises[finding.promise] += finding.count
@@ -131,6 +136,7 @@ def audit(
         unjudged=notes.unjudged,
         wire_ms=round(wire.total_seconds() * 1000 / speed, 1),
         facts=facts,
+        failing=failing,
         findings=tuple(sorted(notes.findings, key=lambda f: f.promise)),
     )
 
@@ -194,7 +200,9 @@ def _stopped(connection: Connection, rules: _Rules, notes: Notes) -> None:
     """P6: what stopped a run is one of its stops."""
     wrong = []
     for found in audit_store.stopped(connection):
-        if rules.knows(found) and rules.stops(found) is False:
+        if found.in_doubt:
+            notes.unjudged += 1  # stopped because nobody could judge it (P3, P10)
+        elif rules.knows(found) and rules.stops(found) is False:
             wrong.append(f"run {found.run} by event {found.event}")
     notes.add("P6", "runs stopped by an event that is no stop of theirs", wrong)
 
@@ -243,8 +251,11 @@ class _Rules:
                     {"event_name": found.name, **found.properties},
                     found.trigger,
                 )
-            if holds(rule.condition, facts)[0]:
-                return True
+            try:
+                if holds(rule.condition, facts)[0]:
+                    return True
+            except Exception:  # what the journey raised then, it raises here (P10)
+                unsure = True
         return None if unsure else False
 
 

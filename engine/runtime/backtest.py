@@ -27,6 +27,7 @@ from engine.model.event import Event
 from engine.model.journey import Journey
 from engine.model.message import Message
 from engine.model.policy import Policy
+from engine.runtime.observer import Fault
 from engine.runtime.simulate import Observer, Simulation, Tally, undisturbed
 from engine.runtime.texts import Bill, Biller
 
@@ -49,7 +50,7 @@ class Account:
     ``places``        runs that came by, per (path, verdict, detail): arms, exits, sends.
     ``by_day``        messages per day, ``by_hour`` per hour of the day, by the shop's clock.
     ``offered``       messages with a percentage off. ``used``: coupons that were used, at a
-                      ``cost`` in the shop's currency.
+                      ``cost`` in the shop's currency. ``codes`` taken, by pool.
     ``too_late``      messages about a product that the shopper had bought already.
     ``webhooks``      calls of the shop's own machines; they are no messages.
     ``texts``         what the text messages come to, where they were written to find that out.
@@ -65,6 +66,7 @@ class Account:
     offered: int = 0
     used: int = 0
     cost: Decimal = Decimal(0)
+    codes: Counter[str] = field(default_factory=Counter)
     too_late: int = 0
     webhooks: int = 0
     texts: Bill = field(default_factory=Bill)
@@ -137,6 +139,11 @@ class Watch(Observer):
                 elif mark.verdict == "skips":
                     # The step was too late itself, so there was no message for the gate to judge.
                     account.skipped[MEANINGS[OVERDUE]] += 1
+
+        for claim in outcome.claims.values():
+            run = outcome.enrollments.get(claim.enrollment_id)
+            if run is not None and run.journey in self.accounts:
+                self.accounts[run.journey].codes[claim.pool] += 1
 
     def judged(self, message: Message, verdict: Verdict) -> None:
         account = self.accounts[message.journey]
@@ -318,6 +325,11 @@ class Backtest:
         """What a shopper is called where they may be named: a user id before a cookie, never an
         address."""
         return self._simulations[0].called(profile)
+
+    @property
+    def failures(self) -> Counter[Fault]:
+        """What the journeys raised, and how often."""
+        return sum((one.failures for one in self._simulations), Counter())
 
 
 def in_order(place: tuple[str, str, str]) -> tuple[list[tuple[int, int, str]], str, str]:

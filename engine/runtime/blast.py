@@ -91,22 +91,32 @@ def new_shoppers(
             each[new.name] = more
     if not each:
         return []
-    names = sorted({wanted[name].trigger.event for name in each})
+    people = newcomers(connection, {name: wanted[name] for name in each}, now)
+    return [
+        Part(name, "new shoppers", people[name], people[name] * more)
+        for name, more in sorted(each.items())
+        if people[name]
+    ]
+
+
+def newcomers(
+    connection: Connection, journeys: Mapping[str, Journey], now: datetime
+) -> dict[str, int]:
+    """How many runs of each journey may begin in a day, by the busiest of the last days."""
+    names = sorted({journey.trigger.event for journey in journeys.values()})
     days = versions_store.busiest_day(connection, names, now, LOOK_BACK)
-    parts = []
-    for name, more in sorted(each.items()):
-        trigger = wanted[name].trigger
+    found = {}
+    for name, journey in journeys.items():
+        trigger = journey.trigger
         if trigger.calendar is not None:
-            people = versions_store.shoppers(connection)
+            found[name] = versions_store.shoppers(connection)
         else:
             events, shoppers = days.get(trigger.event, (0, 0))
             once = trigger.key is None and (
                 trigger.again.rule == "never" or trigger.again.after >= FIRST_DAY
             )
-            people = shoppers if once else events
-        if people:
-            parts.append(Part(name, "new shoppers", people, people * more))
-    return parts
+            found[name] = shoppers if once else events
+    return found
 
 
 def _door(journey: Journey) -> tuple[Any, ...]:

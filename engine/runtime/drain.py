@@ -26,6 +26,8 @@ from engine.model.event import Event
 from engine.model.profile import Profile
 from engine.runtime import load, reports, save
 from engine.runtime.consent import ask, hold, keep_proof
+from engine.runtime.coupons import Codes, with_codes
+from engine.runtime.failures import report
 from engine.runtime.shell import Shell
 from engine.store import events as events_store
 from engine.store import identities as identities_store
@@ -49,7 +51,8 @@ class _Overtaken(Exception):
 class Drained:
     """What one drain did. ``taken`` 0: the lane was dry, or another worker has it. ``due`` counts
     the messages that it made due, ``fresh`` are their (profile, id); ``emitted`` counts the events
-    that steps put into the inbox."""
+    that steps put into the inbox, ``failed`` the faults of journeys, which took nobody else along
+    (P10)."""
 
     taken: int = 0
     duplicates: int = 0
@@ -57,6 +60,7 @@ class Drained:
     due: int = 0
     fresh: list[tuple[int, str]] = field(default_factory=list)
     emitted: int = 0
+    failed: int = 0
 
 
 @dataclass(slots=True)
@@ -66,6 +70,7 @@ class _Batch:
     bodies: dict[str, str] = field(default_factory=dict)
     refused: list[tuple[str, str]] = field(default_factory=list)
     duplicates: int = 0
+    failed: int = 0
 
 
 def drain(shell: Shell, lane: int, limit: int = 1000, lanes: int = 1) -> Drained:
@@ -112,6 +117,8 @@ def _together(parts: Iterable[Drained]) -> Drained:
         whole.refused += part.refused
         whole.due += part.due
         whole.fresh += part.fresh
+        whole.emitted += part.emitted
+        whole.failed += part.failed
     return whole
 
 
@@ -145,7 +152,9 @@ def _drain(shell: Shell, connection: Connection, lane: int, limit: int, lanes: i
         lanes_store.reject(connection, "drain", batch.refused, now)
     due, fresh = len(saved.fresh), saved.fresh
     done = Drained(
-        len(rows), batch.duplicates, len(batch.refused), due, fresh, emitted=saved.emitted
+        *(len(rows), batch.duplicates, len(batch.refused), due, fresh),
+        emitted=saved.emitted,
+        failed=batch.failed,
     )
     lanes_store.count(
         connection,
@@ -188,34 +197,46 @@ def _work(
         mine.setdefault(profile, []).append(event)
     # Who took a known shopper in is not new to the store: their runs must be loaded (P3).
     new = set(resolution.created) - merged
-    book, shoppers, starts = load.shoppers(
-        shell, connection, profiles, mine, now, merged=merged, new=new
-    )
+    failed: dict[int, str] = {}
 
-    worked: list[Shopper] = []
+    def work(ids: Iterable[int], codes: Codes | None = None) -> list[Shopper]:
+        some = {id: profiles[id] for id in ids}
+        book, shoppers, starts = load.shoppers(
+            *(shell, connection, some, {id: mine[id] for id in some if id in mine}, now),
+            merged=merged & some.keys(),
+            new=new & some.keys(),
+            codes=codes,
+        )
+        worked = []
+        for id, shopper in shoppers.items():
+            events = sorted(mine.get(id, ()), key=lambda event: event.order_key)
+            untouched = Shopper(profiles[id])
+            try:
+                if id in merged:
+                    after_merge(book, shopper)
+                    untouched = deepcopy(shopper)
+                for event in events:
+                    on_event(book, shopper, event, None if shell.exact else now, starts[event.id])
+            except Exception as error:
+                # One shopper's bad luck is kept aside with its reason; the others go on.
+                log.exception("profile %d: %d events set aside", id, len(events))
+                failed[id] = f"{type(error).__name__}: {error}"
+                untouched.profile_changed = id in resolution.created or id in merged
+                shopper = untouched
+            worked.append(shopper)
+        return worked
+
+    worked = with_codes(connection, work(profiles), work, now)
     history: list[tuple[int, Event, str]] = []
-    for id, shopper in shoppers.items():
-        events = sorted(mine.get(id, ()), key=lambda event: event.order_key)
-        untouched = Shopper(profiles[id])
-        try:
-            if id in merged:
-                after_merge(book, shopper)
-                untouched = deepcopy(shopper)
-            for event in events:
-                on_event(book, shopper, event, None if shell.exact else now, starts[event.id])
-        except Exception as error:
-            # One shopper's bad luck is kept aside with its reason; the others go on.
-            log.exception("profile %d: %d events set aside", id, len(events))
-            why = f"{type(error).__name__}: {error}"
-            batch.refused += [(batch.bodies[event.id], why) for event in events]
-            untouched.profile_changed = id in resolution.created or id in merged
-            worked.append(untouched)
-            continue
-        worked.append(shopper)
-        history += [(id, event, batch.accepted_by[event.id]) for event in events]
+    for id, events in mine.items():
+        if id in failed:
+            batch.refused += [(batch.bodies[event.id], failed[id]) for event in events]
+        else:
+            history += [(id, event, batch.accepted_by[event.id]) for event in events]
     keep_proof(connection, worked, mine, now)
     saved = save.save(connection, worked, now, resolution.created, writer)
     asked = ask(shell, connection, worked, now, writer)
+    batch.failed = report(shell, connection, worked, writer, now)
     events_store.insert(connection, history, now)
     hold(connection, batch.events, now)
     reports.carry_out(connection, judged, resolution.profiles, now)

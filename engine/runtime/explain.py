@@ -26,6 +26,7 @@ from engine.model.message import Message
 from engine.model.profile import Consent, Profile
 from engine.runtime.plan import read
 from engine.store import consent_log
+from engine.store import coupons as coupons_store
 from engine.store import explain as explain_store
 from engine.store import refusals as refusals_store
 from engine.store import versions as versions_store
@@ -65,7 +66,8 @@ class Explanation:
     """``names`` are the shopper's identifiers, addresses hidden unless they were asked for by
     them; ``proof`` is every decision about consent, ``bases`` the lawful basis of each message
     that went, by id; ``blocks`` are (channel, reason) of suppressed addresses, ``attempts`` and
-    ``refusals`` by message. ``log``, ``traces`` and ``versions`` are what a replay needs."""
+    ``refusals`` by message. ``log``, ``traces``, ``versions`` and ``codes`` (by claim what a pool
+    of coupons answered) are what a replay needs."""
 
     profile: Profile
     names: tuple[str, ...]
@@ -80,6 +82,14 @@ class Explanation:
     log: tuple[Logged, ...]
     traces: Mapping[str, list[Mark]]
     versions: Mapping[tuple[str, str], Journey | None]
+    codes: Mapping[str, str | None]
+
+    @property
+    def failed(self) -> frozenset[str]:
+        """Runs in which a step or a rule raised (P10)."""
+        return frozenset(
+            id for id, trace in self.traces.items() if any(m.verdict == "fails" for m in trace)
+        )
 
 
 def explain(connection: Connection, asked: str, country: str) -> Explanation:
@@ -125,6 +135,7 @@ def explain(connection: Connection, asked: str, country: str) -> Explanation:
         tuple(explain_store.events(connection, id)),
         traces,
         versions,
+        coupons_store.of_runs(connection, [run.id for run, _ in runs]),
     )
 
 

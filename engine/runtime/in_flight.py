@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 from engine.core.book import JourneyBook, Needs, open_book, widen
 from engine.core.decision import Outcome
 from engine.core.migrate import Fate, Rule, added_stops, fate
-from engine.core.react import after_merge
 from engine.core.shopper import Past, Shopper, ShopperHistory
+from engine.core.stops import look_back
 from engine.model.journey import Journey
 from engine.store import runs as runs_store
 from engine.store import versions as versions_store
@@ -149,7 +149,7 @@ class _PastStops:
                 history=histories[run.profile_id],
                 triggers={run.event_id: triggers.get(run.event_id, {})},
             )
-            after_merge(self._book, shopper)
+            look_back(self._book, shopper)
             if run.id in shopper.outcome.stopped:
                 found[run.id] = shopper.outcome
         return found

@@ -34,13 +34,17 @@ def shoppers(
     *,
     merged: Iterable[int] = (),
     new: frozenset[int] | set[int] = frozenset(),
+    codes: Mapping[str, str | None] | None = None,
 ) -> Loaded:
     """The working set of each of ``profiles``, with what ``events`` (by profile) will ask for.
 
-    ``merged`` profiles get the history of stop events too, for what one identity bought stops
-    the runs of the other. ``new`` profiles have no past: nothing is asked of the store.
+    ``merged`` profiles get the history of stop events and of those that are waited for too, for
+    what one identity bought stops the runs of the other. ``new`` profiles have no past: nothing
+    is asked of the store.
+    ``codes``: what the pools of coupons have answered.
     """
-    found = {id: Shopper(profile) for id, profile in profiles.items()}
+    answers = shell.codes if codes is None else codes
+    found = {id: Shopper(profile, codes=answers) for id, profile in profiles.items()}
     old = [id for id in profiles if id not in new]
     book = shell.book()
     if old:
@@ -124,7 +128,7 @@ def _load_history(
         if shopper.live:
             widen(needs, book.step_history)
         if profile in merged:
-            widen(needs, stops)
+            widen(needs, waits)  # what a `without` waits for among them
             for name in book.stop_names:
                 widen(needs, book.history.get(name, {}))
         if needs:

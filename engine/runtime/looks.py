@@ -23,7 +23,7 @@ def looks_of(journeys: Iterable[Journey]) -> Looks:
     properties: set[str] | None = set()
     traits: set[str] | None = set()
     for journey in journeys:
-        for condition in _conditions(journey):
+        for condition in conditions_in(journey):
             for holder, name in names_used(condition):
                 if holder in _OTHER:
                     continue
@@ -43,16 +43,16 @@ def _with(names: set[str] | None, name: str) -> set[str] | None:
     return None if names is None or not name else names | {name}
 
 
-def _conditions(value: object) -> Iterator[Condition]:
+def conditions_in(value: object) -> Iterator[Condition]:
     """Every condition anywhere in a journey, whatever kinds of steps there are."""
     if isinstance(value, Condition):
         yield value
     elif isinstance(value, Mapping):
         for each in value.values():
-            yield from _conditions(each)
+            yield from conditions_in(each)
     elif isinstance(value, tuple | list):
         for each in value:
-            yield from _conditions(each)
+            yield from conditions_in(each)
     elif dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
-            yield from _conditions(getattr(value, field.name))
+            yield from conditions_in(getattr(value, field.name))

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from engine.core.decision import Outcome
+from engine.core.decision import Failure, Outcome
 from engine.core.gate import Verdict
 from engine.core.shopper import Shopper
 from engine.model.event import Event
@@ -17,15 +18,33 @@ from engine.model.message import Message
 
 @dataclass(slots=True)
 class Tally:
-    """What one journey did. ``enrolled`` counts every run, ``held_out`` those of them that got
-    nothing on purpose; ``messages`` what passed the gate; ``stopped`` runs a stop event ended,
-    ``goals`` those of them that reached the goal."""
+    """What one journey did. ``enrolled`` counts every run (of a trigger with ``without`` those that
+    got past it), ``held_out`` those of them that got nothing on purpose; ``messages`` what passed
+    the gate; ``stopped`` runs a stop event ended, ``goals`` those of them that reached the goal."""
 
     enrolled: int = 0
     held_out: int = 0
     messages: int = 0
     stopped: int = 0
     goals: int = 0
+
+
+class Fault(NamedTuple):
+    """What a journey raised at a place of it (P10), without anybody's data."""
+
+    journey: str
+    path: str
+    error: str
+    text: str
+    where: str
+
+    @classmethod
+    def of(cls, found: Failure) -> Fault:
+        return cls(found.journey, found.path, found.error, found.text, found.where)
+
+    def __str__(self) -> str:
+        said = f"{self.error}: {self.text}" if self.text else self.error
+        return f"{self.journey} fails at {self.path}: {said} ({self.where})"
 
 
 class Observer:
@@ -61,12 +80,15 @@ class Reused(Outcome):
         self.enrollments.clear()
         self.entered.clear()
         self.stopped.clear()
+        self.qualified.clear()
         self.messages.clear()
         self.audiences.clear()
         self.consents.clear()
         self.emitted.clear()
         self.jumps.clear()
         self.too_late.clear()
+        self.failures.clear()
+        self.claims.clear()
         self.traces.clear()
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from engine.core.book import JourneyBook
 from engine.core.shopper import Shopper
 from engine.model.message import Message, Sent
 from engine.model.profile import Consent
+from engine.runtime.keepsakes import Keepsakes
+
+#: Shared by all who have nothing to put in.
+_NONE: dict[Any, Any] = {}
+_FEW_RUNS = 2
 
 
 @dataclass(slots=True)
@@ -16,17 +23,33 @@ class Person:
     """A shopper with what in the real store lies in other tables."""
 
     shopper: Shopper
-    consents: dict[tuple[str, str], Consent] = field(default_factory=dict)
-    waiting: list[Message] = field(default_factory=list)
-    sent: list[Sent] = field(default_factory=list)
+    #: these three are not changed but replaced: most people have none of a thing
+    consents: dict[tuple[str, str], Consent] = field(default_factory=lambda: _NONE)
+    waiting: tuple[Message, ...] = ()
+    sent: tuple[Sent, ...] = ()
     #: the identifiers that lead here
     names: list[str] = field(default_factory=list)
     #: so many runs are remembered before old ones are forgotten
-    runs_kept: int = 16
+    runs_kept: int = _FEW_RUNS
     #: no timer and no message falls due before; None: none ever does
     next_at: datetime | None = None
     #: up to when calendars have been looked at; None: the shopper has only just come
     looked: datetime | None = None
+
+    def pack(self, kept: Keepsakes, entered: Iterable[str]) -> None:
+        """Keep of the trigger events of these runs no more than somebody looks at."""
+        shopper = self.shopper
+        for id in entered:
+            if (run := shopper.live.get(id)) is not None:
+                properties = shopper.triggers.get(run.event_id)
+                if properties is not None:
+                    shopper.triggers[run.event_id] = kept.of(properties)
+
+    def note_sent(self, message: Message, longest: timedelta) -> None:
+        """Note it for the caps, of which the longest looks so far back."""
+        since = message.due_at - longest
+        recent = [one for one in self.sent if one.at > since]
+        self.sent = (*recent, Sent(message.channel, message.topic, message.due_at))
 
     def look_ahead(self) -> None:
         """Work out ``next_at``."""
@@ -50,21 +73,26 @@ class Person:
             for run in list(live.values()):
                 if run.status == "finished" and not run.on_audience and run.id not in busy:
                     del live[run.id]
+            if not live:
+                shopper.live = {}  # a dict that was larger stays so
         if shopper.triggers and not live and not self.waiting:
-            shopper.triggers.clear()
+            shopper.triggers = {}
 
     def forget_runs(self, book: JourneyBook, now: datetime) -> None:
         """Forget past runs that keep nobody from starting anew: else a shopper with many products
         is remembered for each of them."""
-        runs = self.shopper.runs
-        for place, run in list(runs.items()):
+        runs = {}
+        for place, run in self.shopper.runs.items():
             journey = book.current.get(place[0])
             again = None if journey is None else journey.trigger.again
-            if run.active or again is None or again.rule == "never":
-                continue
-            if again.rule == "always" or now - run.started_at > again.after:
-                del runs[place]
-        self.runs_kept = max(16, 2 * len(runs))
+            over = again is not None and (
+                again.rule == "always"
+                or (again.rule == "after" and now - run.started_at > again.after)
+            )
+            if run.active or not over:
+                runs[place] = run
+        self.shopper.runs = runs
+        self.runs_kept = max(_FEW_RUNS, 2 * len(runs))
 
 
 def doubled(one: Shopper, other: Shopper) -> set[str]:

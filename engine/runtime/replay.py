@@ -23,6 +23,7 @@ import msgspec
 from engine.clock import ManualClock
 from engine.core.book import open_book
 from engine.core.calendar import next_reached
+from engine.core.coupons import StandIns
 from engine.core.shopper import Shopper
 from engine.errors import WinbackError
 from engine.model.event import Event
@@ -106,6 +107,7 @@ class Replay:
             channels=dict.fromkeys(("email", "sms", "whatsapp", "webhook"), counter),
             bare=bare,
             exact=True,
+            codes=StandIns(),
         )
         self._deliverer = Deliverer(self._shell)
 

@@ -67,6 +67,12 @@ def save(
             (new if run.id in outcome.entered else moved).append(run)
             if run.status == "finished" and run.live and run.id not in waits:
                 finished.append((id, run.id))
+        # What an event could not decide about a run changes nothing in it but its trace.
+        moved += [
+            shopper.live[run_id]
+            for run_id in outcome.traces.keys() - outcome.enrollments.keys()
+            if run_id in shopper.live
+        ]
         stopped += [(id, run) for run in outcome.stopped]
         for message in outcome.messages:
             if message.enrollment_id in outcome.stopped:

@@ -40,6 +40,11 @@ class Shell:
         """Who may carry the messages of a channel, its own provider first."""
         return (self.channels[channel], *self.fallbacks.get(channel, ()))
 
+    #: answers to claims of coupon codes; of those that are not in it the shop's pools are asked
+    codes: Mapping[str, str | None] = field(default_factory=dict)
+    #: (journey, version, path, error) of the faults that this process has logged
+    told: set[tuple[str, str, str, str]] = field(default_factory=set)
+
     def at(self, due: datetime) -> datetime:
         """The time by which something that is due at ``due`` is judged."""
         return due if self.exact else self.clock.now()

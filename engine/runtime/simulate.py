@@ -8,14 +8,17 @@ with the shoppers and with the history that conditions look at, not with the eve
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
 from engine.core.book import JourneyBook, open_book
 from engine.core.calendar import next_reached
 from engine.core.consent import consents_of, merged_consents, stricter
+from engine.core.coupons import StandIns
 from engine.core.decision import Outcome
 from engine.core.emitted import event_of
 from engine.core.gate import Verdict, judge, uncapped
@@ -26,11 +29,12 @@ from engine.core.react import after_merge, on_event, on_timers
 from engine.core.refusals import MEANINGS, NO_ADDRESS
 from engine.core.shopper import Run, Shopper
 from engine.model.event import Event
-from engine.model.journey import Journey
-from engine.model.message import Message, Sent
+from engine.model.journey import WITHOUT, Journey
+from engine.model.message import Message
 from engine.model.policy import Policy
 from engine.model.profile import Profile
-from engine.runtime.observer import Observer, Reused, Tally, Untraced, undisturbed
+from engine.runtime.keepsakes import Keepsakes, Remembered
+from engine.runtime.observer import Fault, Observer, Reused, Tally, Untraced, undisturbed
 from engine.runtime.person import Person, doubled
 
 __all__ = ["Observer", "Simulation", "Tally", "undisturbed"]
@@ -39,6 +43,10 @@ _TICK = timedelta(microseconds=1)
 _UNREACHABLE = Verdict("skip", MEANINGS[NO_ADDRESS], code=NO_ADDRESS)
 #: Whom events name that no shopper caused: they are fed to whom they are about.
 _NOBODY = ("winback:",)
+#: No traits, no money yet: shared by all who have none.
+_NOTHING: dict[str, Any] = {}
+#: A simulation never takes the shop's codes, and has enough of them.
+_CODES = StandIns()
 
 
 class Simulation:
@@ -66,6 +74,10 @@ class Simulation:
         if self._observed:
             self.book.remembered |= {ORDER}
         self.tallies = {journey.name: Tally() for journey in chosen}
+        #: what journeys raised (P10), and how often
+        self.failures: Counter[Fault] = Counter()
+        #: journeys that a shopper is in only once the trigger's ``without`` has passed
+        self._wait_first = frozenset(j.name for j in chosen if j.start == WITHOUT)
         self.events = 0
         self._who: dict[str, int] = {}
         self._people: dict[int, Person] = {}
@@ -73,6 +85,8 @@ class Simulation:
         self._outcome = Reused() if self._observed else Untraced()
         self._last: datetime | None = None
         self._uncapped = frozenset(uncapped(policy))
+        self._longest_cap = max((cap.within for cap in policy.caps), default=None)
+        self._keepsakes = Keepsakes(chosen, self.book, {ORDER})
         #: before it only ``learn`` was called: calendars of then began nothing
         self._since: datetime | None = None
 
@@ -240,7 +254,9 @@ class Simulation:
         return person
 
     def _new_person(self, id: int) -> Person:
-        return Person(Shopper(Profile(id), outcome=self._outcome))
+        profile = Profile(id, _NOTHING, 0, _NOTHING)
+        history = Remembered(self._keepsakes)
+        return Person(Shopper(profile, history=history, outcome=self._outcome, codes=_CODES))
 
     def _merge(self, gone_id: int, into_id: int, at: datetime) -> None:
         gone, into = self._people.pop(gone_id), self._people[into_id]
@@ -265,7 +281,8 @@ class Simulation:
                 one.live[run.id] = msgspec.structs.replace(run, profile_id=into_id)
         for run_id in ended:
             one.live.pop(run_id, None)
-        into.waiting = [m for m in into.waiting + gone.waiting if m.enrollment_id not in ended]
+        both = into.waiting + gone.waiting
+        into.waiting = tuple(m for m in both if m.enrollment_id not in ended)
         into.sent += gone.sent
         kept = merged_consents(into.consents.values(), gone.consents.values())
         into.consents = {(c.channel, c.topic): c for c in kept}
@@ -283,7 +300,10 @@ class Simulation:
                 self.observer.decided(shopper, outcome)
         if changed:
             self._take_in(person, outcome)
-        if changed or outcome.traces:
+            person.pack(self._keepsakes, outcome.entered)
+        if outcome.failures:
+            self.failures.update(map(Fault.of, outcome.failures))
+        if changed or outcome.traces or outcome.failures:
             self._outcome.forget()
         if person.waiting:
             self._deliver(person, now)
@@ -296,46 +316,50 @@ class Simulation:
     def _take_in(self, person: Person, outcome: Outcome) -> None:
         for id, run in outcome.enrollments.items():
             tally = self.tallies[run.journey]
-            if id in outcome.entered:
+            if id in outcome.qualified or (
+                id in outcome.entered and run.journey not in self._wait_first
+            ):
                 tally.enrolled += 1
                 tally.held_out += run.held_out
-            if id in outcome.stopped:
+            if id in outcome.stopped and run.qualified:
                 tally.stopped += 1
                 tally.goals += run.goal
         for consent in outcome.consents:
             place = (consent.channel, consent.topic)
             known = person.consents.get(place)
-            person.consents[place] = consent if known is None else stricter(known, consent)
-        if outcome.stopped:
-            person.waiting = [m for m in person.waiting if m.enrollment_id not in outcome.stopped]
-        person.waiting += [m for m in outcome.messages if m.enrollment_id not in outcome.stopped]
+            stands = consent if known is None else stricter(known, consent)
+            person.consents = {**person.consents, place: stands}
+        stopped = outcome.stopped
+        if stopped and person.waiting:
+            person.waiting = tuple(m for m in person.waiting if m.enrollment_id not in stopped)
+        if outcome.messages:
+            person.waiting += tuple(m for m in outcome.messages if m.enrollment_id not in stopped)
 
     def _deliver(self, person: Person, now: datetime) -> None:
-        waiting = person.waiting
-        while waiting:
+        while waiting := person.waiting:
             if len(waiting) == 1:
                 message = waiting[0]
                 if message.due_at > now:
                     break
-                waiting.clear()
+                person.waiting = ()
             else:
                 due = [m for m in waiting if m.due_at <= now]
                 if not due:
                     break
                 message = min(due, key=lambda m: (m.due_at, -m.priority, m.id))
-                waiting.remove(message)
+                person.waiting = tuple(m for m in waiting if m is not message)
             verdict = self._judge(person, message)
             if self._observed:
                 self.observer.judged(message, verdict)
             if verdict.action == "wait" and verdict.until is not None:
                 ends = verdict.expires or message.expires_at
-                waiting.append(
-                    msgspec.structs.replace(message, due_at=verdict.until, expires_at=ends)
+                person.waiting += (
+                    msgspec.structs.replace(message, due_at=verdict.until, expires_at=ends),
                 )
             elif verdict.action == "send" and message.channel != "webhook":
                 self.tallies[message.journey].messages += 1
-                if self.policy.caps and message.topic not in self._uncapped:
-                    person.sent.append(Sent(message.channel, message.topic, message.due_at))
+                if self._longest_cap is not None and message.topic not in self._uncapped:
+                    person.note_sent(message, self._longest_cap)
         person.release()
 
     def _judge(self, person: Person, message: Message) -> Verdict:

@@ -8,12 +8,15 @@ it fires the timer in its right place.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from engine.core.react import on_timers
+from engine.core.shopper import Shopper
 from engine.runtime import load, save
+from engine.runtime.coupons import Codes, with_codes
+from engine.runtime.failures import report
 from engine.runtime.shell import Shell
 from engine.store import lanes as lanes_store
 from engine.store import profiles as profiles_store
@@ -26,9 +29,9 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(slots=True)
 class Woken:
-    """What one wake did: shoppers ``woken``, ``held`` for events of theirs in the inbox, runs
-    that ``failed`` and stand still with their reason, messages now ``due`` and their (profile, id)
-    in ``fresh``, events ``emitted`` into the inbox."""
+    """What one wake did: shoppers ``woken``, ``held`` for events of theirs in the inbox, how often
+    a journey or a shopper ``failed`` and stands with its reason, messages now ``due`` and their
+    (profile, id) in ``fresh``, events ``emitted`` into the inbox."""
 
     woken: int = 0
     held: int = 0
@@ -56,21 +59,28 @@ def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None =
         if not profiles:
             return Woken(held=len(held))
         earliest = now if until is None else runs_store.next_due(connection, candidates) or now
-        book, shoppers, _ = load.shoppers(shell, connection, profiles, {}, earliest)
         done = Woken(len(profiles), len(held))
-        worked = []
-        stuck: list[tuple[int, str]] = []
-        for id, shopper in shoppers.items():
-            try:
-                before = (now if until is None else until[id]) + _TICK
-                on_timers(book, shopper, before, None if shell.exact else now)
-                worked.append(shopper)
-            except Exception as error:
-                log.exception("profile %d: its timers stand still", id)
-                stuck.append((id, f"{type(error).__name__}: {error}"))
+        stuck: dict[int, str] = {}
+
+        def work(ids: Iterable[int], codes: Codes | None = None) -> list[Shopper]:
+            some = {id: profiles[id] for id in ids}
+            book, shoppers, _ = load.shoppers(shell, connection, some, {}, earliest, codes=codes)
+            worked = []
+            for id, shopper in shoppers.items():
+                try:
+                    before = (now if until is None else until[id]) + _TICK
+                    on_timers(book, shopper, before, None if shell.exact else now)
+                    worked.append(shopper)
+                except Exception as error:
+                    log.exception("profile %d: its timers stand still", id)
+                    stuck[id] = f"{type(error).__name__}: {error}"
+            return worked
+
+        worked = with_codes(connection, work(profiles), work, now)
         if stuck:
-            runs_store.stand_still(connection, stuck, now)
+            runs_store.stand_still(connection, list(stuck.items()), now)
             done.failed = len(stuck)
         done.fresh, done.emitted = save.save(connection, worked, now, writer="wake")
+        done.failed += report(shell, connection, worked, "wake", now)
         done.due = len(done.fresh)
         return done

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, LiteralString, NamedTuple
 
+from engine.model.enrollment import IN_DOUBT
 from engine.store.audit_checks import OF, RUN_OF, Check
 from engine.store.database import Connection
 
@@ -70,6 +71,8 @@ def facts(connection: Connection) -> dict[str, int]:
                (select count(*) from enrollment where status = 'stopped'),
                (select count(*) from enrollment where status = 'active' and wake_at is null),
                (select count(*) from delivery where settled_by <> ''),
+               (select count(*) from coupon where claim is not null),
+               (select count(*) from coupon_missed),
                count(*),
                count(*) filter (where status = 'sent'),
                count(*) filter (where status = 'due'),
@@ -83,8 +86,9 @@ def facts(connection: Connection) -> dict[str, int]:
     ).fetchone()
     assert row is not None
     names = ("refused_at_the_door", "runs", "active", "stopped", "standing_still", "resolved")
+    coupons = ("coupons_claimed", "coupons_missed")
     statuses = ("sent", "due", "claimed", "unknown", "failed", "skipped", "cancelled")
-    return dict(zip((*names, "messages", *statuses), row, strict=True))
+    return dict(zip((*names, *coupons, "messages", *statuses), row, strict=True))
 
 
 def wire(connection: Connection) -> timedelta:
@@ -162,11 +166,14 @@ class StoppedRun(NamedTuple):
     name: str
     time: datetime
     properties: dict[str, Any]
+    #: a rule raised, and nobody could say whether the event stops it
+    in_doubt: bool
 
 
 _RUN_AND_EVENT: LiteralString = """
         select r.id::text, r.profile_id, r.journey, r.version, r.key, r.event_id,
-               coalesce(t.properties, '{}'), e.id, e.name, e.time, e.properties
+               coalesce(t.properties, '{}'), e.id, e.name, e.time, e.properties,
+               starts_with(r.reason, %(doubt)s)
           from enrollment r left join event t on t.id = r.event_id"""
 
 
@@ -175,7 +182,7 @@ def stopped(connection: Connection) -> Iterator[StoppedRun]:
     query = f"""{_RUN_AND_EVENT}
           join event e on e.id = r.stopped_by
          where r.status = 'stopped'"""
-    for row in _stream(connection, query, {}):
+    for row in _stream(connection, query, {"doubt": IN_DOUBT}):
         yield StoppedRun(*row)
 
 
@@ -228,6 +235,7 @@ def _parameters(names: Names, since: datetime | None) -> dict[str, Any]:
         "versions": [name[1] for name in names],
         "names": [name[2] for name in names],
         "since": since,
+        "doubt": IN_DOUBT,
     }
 
 

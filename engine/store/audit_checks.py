@@ -65,6 +65,18 @@ CHECKS = (
         "select 'message ' || id from message group by id having count(*) > 1",
     ),
     Check(
+        "P2",
+        "messages with the code of a pool that was not claimed for their run",
+        f"""
+        select {_MESSAGE} from message m
+         where m.offer ? 'claim' and not exists (
+               select from coupon c
+                where c.claim = (m.offer->>'claim')::uuid and c.code = m.offer->>'coupon'
+                  and c.enrollment_id = m.enrollment_id)
+           and not exists (
+               select from coupon_missed c where c.claim = (m.offer->>'claim')::uuid)""",
+    ),
+    Check(
         "P3",
         "messages cancelled and handed over all the same",
         f"""

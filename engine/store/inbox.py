@@ -22,8 +22,8 @@ from engine.store.database import Connection
 
 logger = logging.getLogger(__name__)
 
-#: What is kept of a refused body, in bytes. An event may have 32 KB; more of it tells no more.
-KEPT = 32 * 1024
+#: What is kept of a refused body, in bytes: all of the largest event that may be taken after all.
+KEPT = 256 * 1024
 
 _EVENTS = (
     "copy inbox (lane, sender, links, name, identifiers, id, time, received_at, body) from stdin"
@@ -57,7 +57,7 @@ def event_line(event: Event, lane: int) -> bytes:
 
 
 def rejected_line(received_at: datetime, source: str, reason: str, body: bytes) -> bytes:
-    """One refused body as a COPY line for ``rejected``: its first 32 KB, what is not UTF-8 or
+    """One refused body as a COPY line for ``rejected``: its first 256 KB, what is not UTF-8 or
     NUL replaced by U+FFFD."""
     text = body[:KEPT].decode("utf-8", "replace")
     if len(body) > KEPT:

@@ -11,7 +11,6 @@ from engine.model.links import ShortLink
 from engine.store.database import Connection, texts
 from engine.store.database import ids as array
 
-
 #: Providers hand back what they were given, and in old or foreign reports that is anything.
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

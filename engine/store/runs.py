@@ -12,7 +12,7 @@ from engine.store.database import Connection, ids, texts, to_json
 _COLUMNS = (
     "id::text, journey, version, profile_id, key, bucket, event_id, entered_at, status, at,"
     " wake_at, waiting_for, visits, live, on_audience, held_out, goal, reason, stopped_by,"
-    " ended_at, offer"
+    " ended_at, offer, failing_since"
 )
 
 
@@ -69,11 +69,12 @@ def history(
 def triggers(
     connection: Connection, places: Iterable[tuple[int, str]]
 ) -> Iterable[tuple[int, str, dict[str, Any]]]:
-    """(profile, event id, properties) of the trigger events of runs."""
+    """(profile, event id, properties and ``event_name``) of the trigger events of runs."""
     wanted = list(places)
     return connection.execute(
         """
-        select e.profile_id, e.id, e.properties from event e where e.id = any(%s::text[])
+        select e.profile_id, e.id, jsonb_build_object('event_name', e.name) || e.properties
+          from event e where e.id = any(%s::text[])
         """,
         [texts(event for _, event in wanted)],
     )
@@ -153,7 +154,7 @@ def insert(connection: Connection, runs: list[Enrollment], traces: Mapping[str, 
             """
             copy enrollment (id, journey, version, profile_id, key, bucket, event_id, entered_at,
                 status, at, wake_at, waiting_for, visits, live, on_audience, held_out, goal,
-                reason, stopped_by, ended_at, offer, trace) from stdin
+                reason, stopped_by, ended_at, offer, failing_since, trace) from stdin
             """
         ) as copy,
     ):
@@ -181,6 +182,7 @@ def insert(connection: Connection, runs: list[Enrollment], traces: Mapping[str, 
                     run.stopped_by,
                     run.ended_at,
                     to_json(run.offer) if run.offer else "{}",
+                    run.failing_since,
                     to_json(traces.get(run.id, [])),
                 )
             )
@@ -193,11 +195,11 @@ def update(connection: Connection, runs: list[Enrollment], traces: Mapping[str, 
             status = t.status, at = t.at, wake_at = t.wake_at, waiting_for = t.waiting_for,
             visits = t.visits, live = t.live, on_audience = t.on_audience, goal = t.goal,
             reason = t.reason, stopped_by = t.stopped_by, ended_at = t.ended_at, offer = t.offer,
-            trace = e.trace || coalesce(n.trace, '[]')
+            failing_since = t.failing_since, trace = e.trace || coalesce(n.trace, '[]')
           from json_to_recordset(%s::json) as t(profile_id bigint, id uuid, status text, at text,
                    wake_at timestamptz, waiting_for text, visits int, live bool,
                    on_audience bool, goal bool, reason text, stopped_by text,
-                   ended_at timestamptz, offer jsonb)
+                   ended_at timestamptz, offer jsonb, failing_since timestamptz)
           left join (select key::uuid as id, value as trace from jsonb_each(%s::jsonb)) n
                  using (id)
          where e.profile_id = t.profile_id and e.id = t.id

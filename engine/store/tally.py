@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.model.journey import WITHOUT
 from engine.store.database import Connection
 
 
@@ -15,14 +16,17 @@ def empty(connection: Connection) -> bool:
 
 
 def tallies(connection: Connection) -> dict[str, tuple[int, int, int, int, int]]:
-    """(runs, runs held out, messages handed over, runs stopped, goals reached) by journey."""
+    """(runs, runs held out, messages handed over, runs stopped, goals reached) by journey, as a
+    simulation counts: who did what the trigger's ``without`` waits not to see was not in it."""
     rows = connection.execute(
         """
         select e.journey, count(*), count(*) filter (where held_out),
                (select count(*) from message m
                  where m.journey = e.journey and m.status = 'sent' and m.channel <> 'webhook'),
                count(*) filter (where status = 'stopped'), count(*) filter (where goal)
-          from enrollment e group by e.journey
-        """
+          from enrollment e
+         where not starts_with(coalesce(at, ''), %s) group by e.journey
+        """,
+        [WITHOUT],
     )
     return {str(row[0]): (row[1], row[2], row[3], row[4], row[5]) for row in rows}

@@ -139,6 +139,19 @@ _RUNS = (
 )
 
 
+def places(connection: Connection, journeys: Sequence[str]) -> list[tuple[str, str, str, int]]:
+    """(journey, version, where they wait, how many) of the runs under way that get something."""
+    return connection.execute(
+        """
+        select journey, version, at, count(*) from enrollment
+         where status = 'active' and wake_at is not null and not held_out
+           and journey = any(%s::text[])
+         group by journey, version, at order by journey, version, at
+        """,
+        [texts(journeys)],
+    ).fetchall()
+
+
 def waiting(
     connection: Connection,
     versions: Iterable[tuple[str, str]],

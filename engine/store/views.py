@@ -7,6 +7,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
+from engine.model.journey import WITHOUT
 from engine.store.database import Connection
 
 #: How a shopper is called on a page: the best name known of the profile ``p``.
@@ -81,7 +82,8 @@ _AFTER_STOP = """
 
 
 class JourneyCounts(NamedTuple):
-    """One journey: how many shoppers entered, and where those runs are now (they add up)."""
+    """One journey: how many shoppers entered, and where those runs are now (they add up). Who is
+    still before the end of the trigger's ``without`` has not entered."""
 
     journey: str
     entered: int
@@ -104,11 +106,13 @@ def journeys(connection: Connection) -> list[JourneyCounts]:
                        where not held_out and status in ('stopped', 'merged') and not goal) as left,
                    count(*) filter (where not held_out and status = 'finished') as finished,
                    count(*) filter (where held_out) as held_out
-              from enrollment e group by e.journey)
+              from enrollment e
+             where not starts_with(coalesce(at, ''), %s) group by e.journey)
         select r.*, (select count(*) from message m
                       where m.journey = r.journey and m.status = 'sent')
           from runs r order by r.entered desc, r.journey
-        """
+        """,
+        [WITHOUT],
     )
     return [JourneyCounts(*row) for row in rows]
 

@@ -28,6 +28,8 @@ from tests.shared_data import DATA
 
 UNSUBSCRIBE = "https://shop.example/u/" + "a" * 28
 SENT = datetime(2026, 11, 24, 10, tzinfo=UTC)
+#: Seconds that a channel waits for an answer: long enough for a machine with much else to do.
+ANSWER = 2.0
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +80,7 @@ class Desk:
     taken: Callable[[], list[str]]
     count: Callable[[], int]
     misbehave: Callable[[str], None]
-    wait: float = 0.3
+    wait: float = ANSWER
 
 
 FAULTS = {
@@ -92,7 +94,7 @@ FAULTS = {
 def _sendgrid(stack: ExitStack) -> Desk:
     spec = DATA / "specs" / "sendgrid" / "tsg_mail_v3.json"
     there = stack.enter_context(SendGridSimulator(spec=spec if spec.exists() else None))
-    channel = SendGridChannel("SG.key", there.url, answer=0.3)
+    channel = SendGridChannel("SG.key", there.url, answer=ANSWER)
     stack.callback(channel.close)
     faults = {**FAULTS, "refused for good": answering(400, b'{"errors":[{"message":"no"}]}')}
     return Desk(
@@ -110,7 +112,7 @@ def _twilio(stack: ExitStack) -> Desk:
     spec = DATA / "specs" / "twilio" / "twilio_api_v2010.messages.json"
     there = stack.enter_context(TwilioSimulator(spec=spec if spec.exists() else None))
     channel = TwilioChannel(
-        there.account, there.token, there.url, callback="https://shop.example/cb", answer=0.3
+        there.account, there.token, there.url, callback="https://shop.example/cb", answer=ANSWER
     )
     stack.callback(channel.close)
     body = json.dumps({"code": 30034, "message": "not registered", "status": 400}).encode()
@@ -128,7 +130,7 @@ def _twilio(stack: ExitStack) -> Desk:
 
 def _smtp(stack: ExitStack, pipelining: bool) -> Desk:
     there = stack.enter_context(SmtpSink(pipelining=pipelining))
-    channel = SmtpChannel("127.0.0.1", there.port, lambda: SENT, timeout=0.3)
+    channel = SmtpChannel("127.0.0.1", there.port, lambda: SENT, timeout=ANSWER)
     stack.callback(channel.close)
     faults = {
         "unknown: answer lost": SmtpFault("end", kind="hang"),

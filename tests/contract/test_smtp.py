@@ -28,7 +28,7 @@ def sink(request: pytest.FixtureRequest) -> Iterator[SmtpSink]:
 
 @pytest.fixture
 def channel(sink: SmtpSink) -> Iterator[SmtpChannel]:
-    channel = SmtpChannel("127.0.0.1", sink.port, lambda: SENT, timeout=0.5)
+    channel = SmtpChannel("127.0.0.1", sink.port, lambda: SENT, timeout=2)
     yield channel
     channel.close()
 
@@ -139,7 +139,7 @@ def test_connections_are_kept_and_replaced_when_the_server_closed_them(
 def test_nobody_there() -> None:
     with SmtpSink() as sink:
         port = sink.port
-    error = refused(SmtpChannel("127.0.0.1", port, lambda: SENT, timeout=0.5))
+    error = refused(SmtpChannel("127.0.0.1", port, lambda: SENT, timeout=2))
     assert not error.permanent
     assert error.fault == "away"
     assert "cannot be reached" in str(error)

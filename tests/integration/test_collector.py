@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from engine.intake.lanes import lane_of
-from engine.intake.wire import MAX_BATCH, MAX_EVENT
+from engine.intake.wire import MAX_BATCH, MAX_EVENT, MAX_ORDER
 from engine.web.collector import ROUTES
 from tests.collector_kit import KEY, NOW, accepted, collector, counted, rejected
 from tests.shared_data import shared
@@ -243,8 +243,8 @@ def test_a_duplicate_is_answered_like_the_first(client: FlaskClient, database_ur
 
 
 def test_sizes(client: FlaskClient, database_url: str) -> None:
-    def event(size: int) -> bytes:
-        body = json.dumps({**TRACK, "properties": {"blob": ""}}).encode()
+    def event(size: int, name: str = "Product Viewed") -> bytes:
+        body = json.dumps({**TRACK, "event": name, "properties": {"blob": ""}}).encode()
         return body.replace(b'"blob": ""', b'"blob": "' + b"x" * (size - len(body)) + b'"')
 
     def batch(size: int) -> bytes:
@@ -260,8 +260,15 @@ def test_sizes(client: FlaskClient, database_url: str) -> None:
     for path in ("/v1/track", "/v1/batch"):
         for size in (MAX_BATCH + 1, MAX_BATCH * 4):
             assert problem(post(client, path, batch(size))) == (413, "too_large")
-    [(_, kept)] = rejected(database_url)
-    assert kept.endswith(f"({MAX_EVENT + 1} bytes)")
+    assert [len(kept) for _, kept in rejected(database_url)] == [MAX_EVENT + 1]
+
+    # A purchase must stop what it has to, however much was bought.
+    for name in ("Order Completed", "Completed Order", "Order Refunded", "Checkout Started"):
+        assert post(client, "/v1/track", event(MAX_ORDER, name)).status_code == 200, name
+        assert problem(post(client, "/v1/track", event(MAX_ORDER + 1, name))) == (413, "too_large")
+    assert post(client, "/v1/track", event(MAX_EVENT + 1, "Checkouts")).status_code == 413
+    kept = rejected(database_url)[1][1]
+    assert kept.endswith(f"({MAX_ORDER + 1} bytes)")
 
 
 def test_a_bomb_costs_no_more_than_its_limit(client: FlaskClient) -> None:

@@ -218,9 +218,7 @@ def test_what_is_exported_can_be_imported(cli: Cli) -> None:
     )
     told = cli.run("export", "consent", "--shopper", "a@b.de", "--output", str(cli.folder / "out"))
     assert told.return_value == 0, told.output
-    rows: list[dict[str, Any]] = list(
-        csv.DictReader((cli.folder / "out").read_text().splitlines())
-    )
+    rows: list[dict[str, Any]] = list(csv.DictReader((cli.folder / "out").read_text().splitlines()))
     assert [(r["identifier"], r["word"], r["granted"]) for r in rows] == [
         ("user:1", "yes", "yes"),
         ("user:1", "no", "no"),

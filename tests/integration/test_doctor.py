@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 
@@ -148,6 +149,34 @@ def test_fakeredis_and_no_browser_are_worth_a_note(
 def test_a_home_in_the_way_is_found(shop: Path) -> None:
     (shop / "var").write_text("a file")
     assert "state" in findings(shop)
+
+
+def test_a_journey_that_raises_and_events_set_aside_are_told(shop: Path, database_url: str) -> None:
+    env = {"DATABASE_URL": database_url, "WINBACK_WRITE_KEY": "k"}
+    assert not {"journey cart", "events set aside"} & found(shop, **env).keys()
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "insert into journey_failure values ('cart', 'v1', 'steps/3', 'TypeError', 'wake', 4,"
+            " now(), now(), 'bad', 'filters.py:3 f', 7)"
+        )
+        connection.execute(
+            "insert into enrollment (profile_id, id, journey, version, key, bucket, event_id,"
+            " entered_at, status, at, reason, failing_since) values (7, gen_random_uuid(), 'cart',"
+            " 'v1', '', 7, 'e', now(), 'active', 'steps/2', 'fails at steps/3: TypeError', now())"
+        )
+        connection.execute(
+            "insert into rejected (received_at, source, reason, body)"
+            " values (now(), 'drain', 'r', '{}')"
+        )
+    checks = found(shop, **env)
+    cart = checks["journey cart"]
+    assert cart.state == "finding" and "explain 7" in cart.mend
+    assert "fails at steps/3: TypeError: bad (filters.py:3 f); 1 runs stand there" in cart.says
+    assert checks["events set aside"].mend == "winback rejected"
+    # Once none stands there any more it is over.
+    with psycopg.connect(database_url) as connection:
+        connection.execute("delete from enrollment")
+    assert "journey cart" not in found(shop, **env)
 
 
 def test_for_people_and_for_programs(shop: Path) -> None:

@@ -65,6 +65,19 @@ def simulate(*words: str, code: int = 0) -> Result:
     return result
 
 
+def test_what_a_step_raises_is_named_and_no_run_takes_others_along(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(*_: object) -> bool:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr("engine.core.advance.say", raises)
+    result = simulate("--events", "events.jsonl", "--bare", "--json", code=1)
+    assert "left fails at steps/1: RuntimeError: ours (" in result.stderr
+    found = json.loads(result.stdout)["journeys"]["left"]
+    assert found["enrolled"] > 0 and found["messages"] == 0 and found["goals"] > 0
+
+
 def document(*words: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(simulate(*words, "--bare", "--json").stdout)
     return found

@@ -124,6 +124,8 @@ steps:
         steps:
           - send: email
             template: added
+  - offer: {coupon: pool winter, percent: 10}
+    if none left: exit
   - send: email
     template: t
     if overdue: next window after 2 hours

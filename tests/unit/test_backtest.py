@@ -221,7 +221,9 @@ def test_names_are_never_addresses() -> None:
 
 def test_a_reused_outcome_forgets_all_that_an_outcome_can_hold() -> None:
     outcome = Reused()
-    for part in fields(outcome):
+    # ``chained`` names an event and a moment: it cannot be taken for another's.
+    parts = [part for part in fields(outcome) if part.name != "chained"]
+    for part in parts:
         held = getattr(outcome, part.name)
         if isinstance(held, dict):
             held["x"] = Mark("p", "v", "w", START)
@@ -230,7 +232,7 @@ def test_a_reused_outcome_forgets_all_that_an_outcome_can_hold() -> None:
         else:
             held.append("x")
     outcome.forget()
-    assert not any(getattr(outcome, part.name) for part in fields(outcome))
+    assert not any(getattr(outcome, part.name) for part in parts)
 
 
 def test_looks_finds_every_expression_and_gives_up_on_what_is_whole() -> None:

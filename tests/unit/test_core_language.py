@@ -11,12 +11,13 @@ import pytest
 
 from engine.core.book import open_book
 from engine.core.emitted import LONGEST_CHAIN, event_of
-from engine.core.react import LONGEST_WAY, on_timers
-from engine.core.shopper import Shopper
+from engine.core.react import LONGEST_WAY, after_merge, on_timers
+from engine.core.shopper import Past, Shopper
 from engine.model.journey import (
     CALENDAR_REACHED,
     Again,
     Calendar,
+    Condition,
     Emit,
     Exit,
     Journey,
@@ -450,6 +451,59 @@ class TestInaction:
         seen.batch(view(), now=at(hours=3)).wake(at(hours=3))
         assert (seen.run.reason, seen.messages) == ("did it after all", [])
         assert seen.run.ended_at == at(hours=1)
+
+    def bought(self) -> Journey:
+        """As a shop writes it: the purchase is what must not come, and the goal."""
+        made = self.viewed_without()
+        return dataclasses.replace(made, stops=(stop(goal=True), stop("Cart Emptied")))
+
+    def test_an_early_purchase_is_no_goal(self) -> None:
+        """Who bought within the time never was in the journey."""
+        seen = play(self.bought()).batch(view()).batch(order(at(hours=1)), order(at(hours=1.5)))
+        run = seen.run
+        assert (run.status, run.goal, run.reason) == ("finished", False, "did it after all")
+        assert (run.qualified, run.live, seen.shopper.live) == (False, False, {})
+        assert seen.shopper.outcome.stopped == seen.shopper.outcome.qualified == set()
+
+    def test_a_late_trigger_before_the_purchase_is_no_goal_either(self) -> None:
+        seen = play(self.bought()).batch(order(at(hours=1))).batch(view(), now=at(hours=3))
+        assert (seen.run.reason, seen.run.goal) == ("did it after all", False)
+
+    def test_nor_is_a_purchase_under_another_identity(self) -> None:
+        seen = play(self.bought()).batch(view())
+        seen.shopper.history.add(ORDER, Past(at(hours=1), "o", {}))
+        after_merge(seen.book, seen.shopper)
+        assert (seen.run.reason, seen.run.goal) == ("did it after all", False)
+
+    def test_another_stop_within_the_time_ends_it_without_a_goal(self) -> None:
+        stops = (stop("Order Refunded", goal=True),)
+        seen = play(dataclasses.replace(self.bought(), stops=stops)).batch(view())
+        seen.batch(event("Order Refunded", at(hours=1)))
+        assert (seen.run.status, seen.run.goal, seen.run.qualified) == ("stopped", False, False)
+
+    def test_a_purchase_after_the_time_is_the_goal(self) -> None:
+        made = dataclasses.replace(self.bought(), steps=dict(self.bought().steps))
+        in_order = play(made).batch(view()).wake(at(hours=2)).batch(order(at(hours=3)))
+        late = play(made).batch(order(at(hours=3))).batch(view(), now=at(hours=4))
+        for seen in (in_order, late):
+            assert (seen.run.status, seen.run.goal, seen.run.qualified) == ("stopped", True, True)
+            assert seen.shopper.outcome.qualified == {seen.run.id}
+            assert seen.messages == []
+
+    def test_in_doubt_it_came(self) -> None:
+        """Nothing has been sent yet, and nothing must be (P3)."""
+
+        def fault(_: object) -> bool:
+            raise TypeError
+
+        made = self.bought()
+        hidden = made.steps["trigger/without"]
+        assert isinstance(hidden, WaitFor)
+        sick = dataclasses.replace(hidden, condition=Condition("x", fault, "trigger/without/if"))
+        made = dataclasses.replace(made, steps={**made.steps, hidden.path: sick})
+        seen = play(made).batch(view()).batch(order(at(hours=1)))
+        assert (seen.run.reason, seen.run.goal) == ("did it after all", False)
+        assert [f.path for f in seen.shopper.outcome.failures] == ["trigger/without/if"]
 
     def test_but_not_when_it_came_too_late_or_too_early(self) -> None:
         for hours in (-1, 2.5):

@@ -137,7 +137,10 @@ class TestHistory:
         history = ShopperHistory()
         for hours in range(4):
             history.add(VIEW, Past(at(hours=hours), f"e{hours}", {}))
-        history.trim(at(hours=2))
+        history.add(ORDER, Past(at(hours=0), "o", {}))
+        history.trim(VIEW, at(hours=2))
+        history.trim(CLICK, at(hours=2))
+        assert [p.id for p in history.times(ORDER, None)] == ["o"]
         assert [p.id for p in history.times(VIEW, None)] == ["e2", "e3"]
 
     def test_within_at_a_late_timer_counts_from_the_timer(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from engine.core.receipts import settles, suppresses
 from engine.intake.segment import V1_NAMES, Parsed, parse_batch, parse_event
-from engine.intake.wire import MAX_EVENT, NotTaken
+from engine.intake.wire import MAX_EVENT, MAX_ORDER, NotTaken
 from engine.model.event import Event, EventKind
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -248,6 +248,26 @@ def test_bad_events_of_a_batch_are_named_by_their_place() -> None:
     assert "not 'heartbeat'" in parsed.refusals[0].reason
     assert parsed.refusals[3].code == "too_large"
     assert json.loads(parsed.refusals[0].body) == {"type": "heartbeat", "userId": "1"}
+
+
+def test_an_order_of_a_batch_may_be_larger_than_other_events() -> None:
+    def lines(name: str, size: int) -> dict[str, object]:
+        return {"type": "track", "event": name, "userId": "1", "properties": {"blob": "x" * size}}
+
+    parsed = batch(
+        lines("Order Completed", MAX_EVENT),
+        lines("Started Order", MAX_EVENT),  # the name of the first version of the spec
+        lines("Product Viewed", MAX_EVENT),
+        lines("Order Completed", MAX_ORDER),
+        {**lines("Order Completed", MAX_EVENT), "type": "page"},
+    )
+    assert [event.name for event in parsed.events] == ["Order Completed", "Checkout Started"]
+    assert [(r.index, r.code) for r in parsed.refusals] == [
+        (2, "too_large"),
+        (3, "too_large"),
+        (4, "too_large"),
+    ]
+    assert f"an order or a checkout {MAX_ORDER}" in parsed.refusals[0].reason
 
 
 def test_an_empty_batch_is_fine() -> None:

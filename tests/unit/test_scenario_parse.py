@@ -179,7 +179,10 @@ def test_an_unknown_arm_names_those_there_are() -> None:
     ("line", "told"),
     [
         ("{send: emial}", "6:14 J011 there is no channel 'emial' — did you mean 'email'?"),
-        ("{skip: fax}", "6:14 J011 there is no channel 'fax' — there are email, sms, whatsapp, webhook"),
+        (
+            "{skip: fax}",
+            "6:14 J011 there is no channel 'fax' — there are email, sms, whatsapp, webhook",
+        ),
         ("{enter: viewd}", "6:15 J011 there is no journey 'viewd' — did you mean 'viewed'?"),
         (
             "{send: email, step: remindr}",

@@ -290,3 +290,14 @@ def test_a_run_is_the_same_every_time() -> None:
     two, second = played(text)
     assert one.failures == two.failures and one.timeline == two.timeline
     assert first.seen == second.seen
+
+
+def test_a_step_that_raises_fails_the_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the shop it is kept to its run (P10); where journeys are proven it must be seen."""
+
+    def raises(*_: object) -> bool:
+        raise RuntimeError("cannot say it to asha@example.com")
+
+    monkeypatch.setattr("engine.core.advance.say", raises)
+    told = messages(story(*WHOLE))
+    assert any("viewed fails at steps/1: RuntimeError: cannot say it to …" in t for t in told)

@@ -39,6 +39,7 @@ STRUCTURE = {
 ONLY_LINT = {
     "duration-endless",  # 3660 days at most, over all its parts
     "name-of-another-file",
+    "none-left-of-no-pool",
     "split-sum",
     "split-zero",
     "starts-impossible",  # the 30th of February
@@ -143,6 +144,11 @@ HEAD = "journey: a\ntrigger: {event: X}\nsteps:\n"
         "split: [{percent: 10, name: few, steps: []}, {percent: 90%, steps: []}]",
         "branch: [{if: true, steps: []}, {else: []}]",
         "offer: {coupon: generate WB, percent: 10, valid: 3 days, colour: red}",
+        "offer: {coupon: pool winter, percent: 10}",
+        "{offer: {coupon: pool winter-2026}, if none left: exit}",
+        "{send: sms, template: t, offer: {coupon: pool winter}, if_none_left: Sorry5}",
+        "{send: sms, template: t, offer: {coupon: generate WB}}",
+        "{send: sms, template: t, offer: {coupon: ''}}",
         "webhook: {url: 'http://localhost:80/x', body: {a: [1, {b: = key}]}}",
     ],
 )

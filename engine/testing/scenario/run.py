@@ -16,7 +16,7 @@ from engine.model.policy import Policy
 from engine.runtime.simulate import Simulation
 from engine.testing.scenario.arms import prepared
 from engine.testing.scenario.match import compare
-from engine.testing.scenario.model import Result, Scenario
+from engine.testing.scenario.model import Failure, Result, Scenario
 from engine.testing.scenario.observe import Recorder
 
 #: How far the clock runs past the last event where the scenario does not say.
@@ -45,6 +45,7 @@ def run(
     for event, before in recorder.events:
         _refusals(simulation, recorder, event, before)
     result = Result(scenario, compare(scenario, recorder.seen, chosen))
+    result.failures += [Failure(scenario.place, str(fault)) for fault in simulation.failures]
     result.timeline = sorted(recorder.timeline, key=lambda line: line.at)
     result.milliseconds = (time.perf_counter() - started) * 1000
     return result, recorder

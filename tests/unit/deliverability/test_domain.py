@@ -229,5 +229,5 @@ def test_an_alias_is_followed_and_a_circle_ends(zone: Zone) -> None:
 def test_a_file_that_is_no_zone_says_where(tmp_path: Path) -> None:
     file = tmp_path / "zone.txt"
     file.write_text("@ TXT fine\nnonsense here\n", "utf-8")
-    with pytest.raises(ConfigError, match="near line [23]: unknown"):
+    with pytest.raises(ConfigError, match=r"near line [23]: unknown"):
         FileRecords(file, SHOP)
