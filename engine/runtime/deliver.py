@@ -181,7 +181,7 @@ class Deliverer:
     def _wait(self, in_hand: bool, deadline: float) -> bool:
         """With nothing under way: wait for the next slot, if it comes soon. False when there is
         nothing to wait for."""
-        soon = self._desk.slots.soon()
+        soon = self._desk.slots.soon(in_hand)
         if soon is None or time.monotonic() + soon > deadline:
             return in_hand and time.monotonic() < deadline
         time.sleep(soon)
