@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from engine.core.book import step_conditions
 from engine.core.conditions import names_used
+from engine.core.consent import consents_of
 from engine.core.emitted import ours
 from engine.core.ids import percentile
-from engine.core.consent import consents_of
 from engine.core.profiles import ORDER, money
 from engine.model.enrollment import Enrollment
 from engine.model.event import Event
