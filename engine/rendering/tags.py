@@ -9,6 +9,7 @@ flat template, of which each tag is known by the file and line its author wrote.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -62,6 +63,9 @@ class Tags:
 
     def __getitem__(self, number: int) -> Tag:
         return self._tags[number]
+
+    def __iter__(self) -> Iterator[Tag]:
+        return iter(self._tags)
 
     def add(self, text: str, file: str = "", line: int = 0) -> str:
         """Keep one more tag; gives its mark."""
