@@ -11,7 +11,6 @@ from engine.model.links import ShortLink
 from engine.store.database import Connection, texts
 from engine.store.database import ids as array
 
-
 #: Providers hand back what they were given, and in old or foreign reports that is anything.
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -62,6 +61,22 @@ def move_on(connection: Connection, reports: Sequence[Progress]) -> None:
             array(r.trouble for r in known),
         ],
     )
+
+
+def standing(
+    connection: Connection, messages: Iterable[tuple[int, str]]
+) -> list[tuple[str, int, int]]:
+    """(id, how far it has come, what went wrong) of those of the messages (profile, id) of which
+    anything was reported."""
+    pairs = list(messages)
+    return connection.execute(
+        """
+        select m.id::text, m.reached, m.trouble from message m
+          join unnest(%s::bigint[], %s::uuid[]) as t(profile_id, id) using (profile_id, id)
+         where m.reached > 0 or m.trouble > 0
+        """,
+        [array(profile for profile, _ in pairs), array(id for _, id in pairs)],
+    ).fetchall()
 
 
 def remember(
