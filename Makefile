@@ -1,6 +1,6 @@
 # Winback: `make help` lists what there is. Every target makes its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types bench fmt clean
+.PHONY: help setup demo test chaos lint types bench fmt clean
 SHELL := /bin/sh
 BIN := .venv/bin
 READY := .venv/.ready
@@ -38,6 +38,9 @@ demo: setup ## a shop that you can try, on a fast clock (ONCE=1: no person neede
 
 test: setup ## all tests (ARGS="tests/unit -k name" for some)
 	$(BIN)/pytest -q $(ARGS)
+
+chaos: setup ## providers fail and workers die while messages go out (MESSAGES=20000: the long form)
+	WINBACK_CHAOS_MESSAGES=$(or $(MESSAGES),1000) $(BIN)/pytest -q -s tests/acceptance/test_delivery_chaos.py
 
 lint: setup ## style, formatting, and who may import whom
 	$(BIN)/ruff check .

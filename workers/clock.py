@@ -18,6 +18,7 @@ from types import FrameType
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from engine.runtime import reports
 from engine.runtime.attempt import RETRY_UNKNOWN, TRIES
 from engine.runtime.calendar import to_do
 from engine.runtime.look_up import listing
@@ -107,7 +108,8 @@ class Ticker:
             listing=listing(self.shell),
         )
         if lost:
-            log.warning("%d messages lost their worker on the way; held as unknown", lost)
+            log.warning("%d messages lost their worker on the way; held as unknown", len(lost))
+            reports.recall(connection, lost, now)
         for shard in messages_store.due_shards(connection, now, SHARDS):
             self.queue.deliver(shard)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
+from engine.cli._texts import too_long
 from engine.core.together import jump_sources
 from engine.language.context import CHANNELS
 from engine.language.events import FIELDS
@@ -19,6 +20,7 @@ from engine.model.journey import Journey, OfferStep, Send
 from engine.model.policy import Policy, Shop
 from engine.rendering import Renderer
 from engine.rendering.names import VARIABLES, Use, uses, uses_of
+from engine.rendering.pictures import lacking
 
 _SHOP = frozenset(field.name for field in fields(Shop))
 
@@ -54,7 +56,21 @@ def check_templates(
         whole = uses_of(renderer.parts(template, channel)) if not wrong else None
         for use in uses(folder, template, channel) if whole is None else whole:
             found.update(dict.fromkeys(_about(folder, use, sends, events)))
+        if channel == "sms":
+            found.update(dict.fromkeys(too_long(folder, template, policy, sends)))
+        elif channel == "email":
+            found.update(dict.fromkeys(_pictures(folder, template)))
     return sorted(found)
+
+
+def _pictures(folder: Path, template: str) -> list[Diagnostic]:
+    found = []
+    for file, line, column, what in lacking(folder, template):
+        report = Report(str(folder / file))
+        code, hint = ("T006", 'write alt="…"') if what == "alt" else ("T007", 'write width="280"')
+        report.add(code, Place(line, column), f"a picture without '{what}'", hint)
+        found += report.diagnostics()
+    return found
 
 
 def _placed(folder: Path, template: str, finding: Diagnostic) -> Diagnostic:

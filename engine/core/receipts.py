@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from engine.model.event import Event
 
 #: Reports that prove that the provider had the message: an unknown outcome is settled (P4).
@@ -97,6 +99,13 @@ _TROUBLE = {
     "Email Bounced": BOUNCED,
     "Email Spam Reported": COMPLAINED,
 }
+
+
+def proven(reached: int, trouble: int) -> Literal["sent", "failed", ""]:
+    """What all that was reported of a message proves of an attempt that nobody answered."""
+    if reached or trouble in (BOUNCED, COMPLAINED):
+        return "sent"
+    return "failed" if trouble in (DROPPED, FAILED) else ""
 
 
 def progress(event: Event) -> tuple[str, int, int] | None:

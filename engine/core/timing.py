@@ -58,12 +58,6 @@ def next_open(hours: Hours, zone: ZoneInfo, now: datetime) -> datetime | None:
     return None
 
 
-def quiet_until(now: datetime, quiet: QuietHours, zone: ZoneInfo) -> datetime | None:
-    """The end (UTC) of the quiet hours that ``now`` falls in, None outside them."""
-    until = next_open(outside(quiet), zone, now)
-    return None if until == now else until
-
-
 @lru_cache(maxsize=65536)
 def _open(hours: Hours, zone: ZoneInfo, day: date) -> tuple[tuple[datetime, datetime], ...]:
     """The spans (UTC) of ``hours`` within a day of UTC."""

@@ -33,4 +33,23 @@ TEMPLATE_WARNINGS = {
         "'offer' to the step that sends, or a step 'offer' before it, or put the passage into "
         "{% if offer %}.",
     ),
+    "T005": (
+        "a text message of many segments",
+        "Operators bill a text message by segments: 160 letters of plain English, 70 as soon as "
+        "one letter is not in the old alphabet of telephones (153 and 67 where there are "
+        "several). With usual values this one needs more than 'sms: {max segments}' of "
+        "config/winback.yaml allows. Make it shorter, or let it be written in plainer letters: "
+        "'transliterate: true' between two lines '---' at its top.",
+    ),
+    "T006": (
+        "a picture without words",
+        "Many mail programs show pictures only on demand, and some people never see them. Say in "
+        "'alt' what the picture shows; alt=\"\" for one that says nothing.",
+    ),
+    "T007": (
+        "a picture without a width",
+        "Until a picture has come the mail does not know how wide it is, and jumps; Outlook shows "
+        'it in its full size. Write width="280", or use {{ event.image_url | '
+        "picture(event.name, 280) }}.",
+    ),
 }

@@ -19,10 +19,10 @@ from engine.rendering.compiler import EmailTemplate, SmsTemplate, compile_email,
 from engine.rendering.whatsapp import WhatsAppTemplate, compile_whatsapp
 
 _FILE = re.compile(
-    r"(email|sms|whatsapp)(?:\.([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*))?\.(mjml|html|txt|yaml)"
+    r"(email|sms|whatsapp)(?:\.([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*))?\.(mjml|html|md|txt|yaml)"
 )
 #: By channel the ends of its files' names; the first is the usual one. ``text`` is that of mails.
-_ENDS = {"email": ("mjml", "html"), "text": ("txt",), "sms": ("txt",), "whatsapp": ("yaml",)}
+_ENDS = {"email": ("mjml", "html", "md"), "text": ("txt",), "sms": ("txt",), "whatsapp": ("yaml",)}
 _NAME = re.compile(r"[A-Za-z0-9][\w-]*(/[A-Za-z0-9][\w-]*)*")
 _log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """A template file as it is written, compiled to parts that render fast.
 
-``email.<locale>.mjml`` or ``.html`` begins with a YAML block that gives ``subject`` and, if
-wanted, ``preheader`` (the line that mail programs show beside the subject). MJML is compiled
+``email.<locale>.mjml``, ``.html`` or ``.md`` begins with a YAML block that gives ``subject`` and,
+if wanted, ``preheader`` (the line that mail programs show beside the subject). MJML is compiled
 and CSS inlined here, once, with the Jinja tags kept aside.
 """
 
@@ -20,6 +20,7 @@ from engine.model.texts import Transliterate
 from engine.rendering import mjml
 from engine.rendering.front import mail_front, sms_front
 from engine.rendering.locales import direction
+from engine.rendering.markdown_mail import to_mjml
 from engine.rendering.parts import HTML, TEXT, Part, compile_part
 from engine.rendering.plaintext import to_text
 from engine.rendering.tags import MARK, Flat, Tags
@@ -70,18 +71,24 @@ def compile_sms(folder: Path, path: Path, locale: str) -> SmsTemplate:
 
 
 def compile_email(folder: Path, path: Path, text_path: Path | None, locale: str) -> EmailTemplate:
-    """Compile a mail and its plain text (from ``text_path``, else made from the HTML).
+    """Compile a mail and its plain text (from ``text_path``, else made from the mail).
 
     Raises ``RenderError`` with file and line as far as they are known.
     """
     name = path.relative_to(folder).as_posix()
     front, body, first_line = mail_front(name, _read(path, name))
-    head = {key: _line(front, key, name) for key in front}
+    head = {key: _line(front, key, name) for key in front if key != "layout"}
     tags = Tags(folder)
-    marked = tags.resolve(name, body, first_line)
+    wanted: tuple[Path, ...] = ()
+    plain = None
+    if path.suffix == ".md":
+        layout = front["layout"][0] if "layout" in front else ""
+        marked, plain, wanted = to_mjml(tags, folder, name, body, first_line, layout, locale)
+    else:
+        marked = tags.resolve(name, body, first_line)
     preheader = tags.add("{{ preheader }}") if "preheader" in front else ""
     way = direction(locale)
-    if path.suffix == ".mjml":
+    if path.suffix in (".mjml", ".md"):
         try:
             html = mjml.to_html(marked, tags, locale, way, preheader)
         except mjml.MarkupError as error:
@@ -89,12 +96,12 @@ def compile_email(folder: Path, path: Path, text_path: Path | None, locale: str)
             raise RenderError(str(error), file=place[0], line=place[1]) from error
     else:
         html = _finish_html(marked, tags, locale, way, preheader)
-    files = (path, *tags.files)
+    files = (path, *wanted, *tags.files)
     if text_path:
         text = _text_file(tags, folder, text_path)
         files = (*files, text_path, *tags.files)
     else:
-        text = compile_part(TEXT, tags.restore(to_text(html)), name)
+        text = compile_part(TEXT, tags.restore(plain or to_text(html)), name)
     return EmailTemplate(
         locale=locale,
         direction=way,

@@ -1,4 +1,4 @@
-"""The filters that templates have beside Jinja's own: money, date, ltr, link.
+"""The filters that templates have beside Jinja's own: money, date, ltr, link, picture.
 
 Numbers and dates follow the shopper's locale through Babel (CLDR), so that a lakh is grouped
 as a lakh in Hindi and a price has the sign that its reader expects.
@@ -129,6 +129,24 @@ def _host(url: str) -> str:
         return ""
 
 
+@pass_context
+def picture(
+    context: Context, src: Any, alt: Any = "", width: int = 280, height: int | None = None
+) -> str:
+    """``<img>`` with its size in pixels and the words ``alt`` for those who see no pictures.
+    Nothing in plain text, and nothing where ``src`` is no web address."""
+    address = "" if isinstance(src, Undefined) else str(src)
+    if not context.eval_ctx.autoescape or not _host(address):
+        return ""
+    sizes = {"width": width} if height is None else {"width": width, "height": height}
+    if not all(isinstance(size, int) and 0 < size <= 2000 for size in sizes.values()):
+        raise FilterArgumentError("picture needs its size in pixels: picture(event.name, 280).")
+    given = "".join(f' {side}="{size}"' for side, size in sizes.items())
+    words = "" if isinstance(alt, Undefined) or alt is None else alt
+    tag = f'<img src="{{}}" alt="{{}}"{given} style="display:block;border:0;max-width:100%">'
+    return Markup(tag).format(address, words)
+
+
 def limited_batch(value: Any, count: int, fill: Any = None) -> list[list[Any]]:
     """Rows of ``count`` items, the last filled up with ``fill`` where it is given."""
     if not 1 <= count <= 100:
@@ -145,5 +163,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "date": day,
     "ltr": ltr,
     "link": link,
+    "picture": picture,
     "batch": limited_batch,
 }

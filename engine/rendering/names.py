@@ -30,12 +30,14 @@ VARIABLES = frozenset(
 )
 
 _FILES = {
-    "email": re.compile(r"email(?:\.[\w-]+)?\.(?:mjml|html|txt)"),
+    "email": re.compile(r"email(?:\.[\w-]+)?\.(?:mjml|html|md|txt)"),
     "sms": re.compile(r"sms(?:\.[\w-]+)?\.txt"),
     "whatsapp": re.compile(r"whatsapp(?:\.[\w-]+)?\.yaml"),
 }
 #: Filters that make something of nothing (engine.rendering.filters, jinja2).
-_MEND = frozenset({"default", "d", "link", "length", "count", "list", "first", "last", "join"})
+_MEND = frozenset(
+    {"default", "d", "link", "picture", "length", "count", "list", "first", "last", "join"}
+)
 
 
 #: By line of a flat template: the file and line where it was written.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +66,9 @@ class Tags:
 
     def __getitem__(self, number: int) -> Tag:
         return self._tags[number]
+
+    def __iter__(self) -> Iterator[Tag]:
+        return iter(self._tags.values())
 
     def add(self, text: str, file: str = "", line: int = 0) -> str:
         """Keep one more tag; gives its mark: the same for the same tag, whichever template it is

@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from engine.core.refusals import NO_ADDRESS, NO_PROVIDER, UNRENDERED
 from engine.errors import RenderError
 from engine.model.message import Call, Message, Sms, WhatsApp
-from engine.runtime import gate
+from engine.runtime import gate, reports
 from engine.runtime.attempt import Attempt, call, carriers
 from engine.runtime.desk import Booked, Desk, News, Ready
 from engine.runtime.shell import SHARDS, Shell
@@ -181,7 +181,7 @@ class Deliverer:
     def _wait(self, in_hand: bool, deadline: float) -> bool:
         """With nothing under way: wait for the next slot, if it comes soon. False when there is
         nothing to wait for."""
-        soon = self._desk.slots.soon()
+        soon = self._desk.slots.soon(in_hand)
         if soon is None or time.monotonic() + soon > deadline:
             return in_hand and time.monotonic() < deadline
         time.sleep(soon)
@@ -324,6 +324,9 @@ class Deliverer:
             settled |= outcomes_store.put_back(connection, untouched)
         profiles = list(settled.values())
         now = self.shell.clock.now()
+        unsure = [a.result.id for a in landed if a.result.status in ("unknown", "due")]
+        if unsure:
+            reports.recall(connection, [(settled[id], id) for id in unsure if id in settled], now)
         if any(a.result.status == "due" for a in landed):
             messages_store.cancel_stopped(connection, profiles, list(settled), now)
         if dead:

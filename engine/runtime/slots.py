@@ -22,6 +22,10 @@ from engine.store import senders as senders_store
 
 #: Seconds of real time that a worker waits for a slot; what takes longer is left to the next job.
 SOON = 0.25
+#: Seconds of real time until a worker asks again after a day that is full.
+FULL = 60.0
+#: Where there is plenty, so many times as much is leased as stands in line.
+AHEAD = 4
 
 
 @dataclass(slots=True)
@@ -47,9 +51,10 @@ class Slots:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._pockets: dict[tuple[str, bool], _Pocket] = {}
-        #: (channel, urgent) -> when there are slots again; and the day whose messages are all gone
+        #: (channel, urgent) -> when it is worth asking again
         self._closed: dict[tuple[str, bool], float] = {}
-        self._full: dict[str, date] = {}
+        #: channel -> the day that is full, and when it is worth asking again all the same
+        self._full: dict[str, tuple[date, float]] = {}
 
     def limited(self, names: Sequence[str]) -> list[str]:
         """Those of the providers and senders that have a limit or a warm-up."""
@@ -60,21 +65,25 @@ class Slots:
 
     def closed(self, channel: str, urgent: bool) -> bool:
         """Whether nothing of the channel can go just now."""
-        if not (self._closed or self._full):
-            return False
-        full = not urgent and self._full.get(channel) == self._today()
-        return full or self._closed.get((channel, urgent), -inf) > time.monotonic()
+        now = time.monotonic()
+        if not urgent and channel in self._full:
+            day, until = self._full[channel]
+            if until > now and day == self._today():
+                return True
+        return self._closed.get((channel, urgent), -inf) > now
 
     def at_most(self, provider: str) -> int | None:
         """How many messages of a provider can go at once; None where nothing limits them."""
         limit = self._shell.policy().sending.limits.get(provider)
         return None if limit is None else pace(limit).at_once
 
-    def soon(self) -> float | None:
-        """Seconds until there are slots again, where it is worth waiting for."""
+    def soon(self, in_hand: bool) -> float | None:
+        """Seconds until there are slots again, where it is worth waiting for. ``in_hand``:
+        messages wait for slots that are leased."""
         now = time.monotonic()
         moments = [until for until in self._closed.values() if until > now]
-        moments += [p.slots[0][0] for p in self._pockets.values() if p.slots]
+        if in_hand:
+            moments += [p.slots[0][0] for p in self._pockets.values() if p.slots]
         wait = max(min(moments, default=inf) - now, 0.001)
         return wait if wait <= SOON else None
 
@@ -119,10 +128,14 @@ class Slots:
         while pocket.slots and pocket.slots[0][1] < now:
             pocket.slots.popleft()
             pocket.lost += 1
-        full = not urgent and self._full.get(channel) == today
-        if pocket.slots or full or self._closed.get((channel, urgent), -inf) > now:
+        if pocket.slots or self.closed(channel, urgent):
             return pocket
-        found, asked, answered, base = self._lease(name, urgent, max(1, wanted), pocket)
+        # Where there is plenty, some for the next messages too: a lease costs a transaction.
+        plenty = 0
+        if name not in self._shell.policy().sending.warm_up:
+            plenty = min(wanted * AHEAD, (self.at_most(name) or 0) // 8)
+        ask = max(wanted, plenty, 1)
+        found, asked, answered, base = self._lease(name, urgent, ask, pocket)
         pocket.lost = 0
         for n in range(found.count):
             # Neither before its moment nor after its end, however long the answer travelled.
@@ -130,7 +143,8 @@ class Slots:
             pocket.slots.append((answered + begin, asked + begin + found.valid))
         if found.count < wanted:
             if found.more_at == inf:
-                self._full[channel] = today
+                # It may get room again: what is leased is given back if it is not used.
+                self._full[channel] = today, answered + FULL
             else:
                 self._closed[channel, urgent] = answered + found.more_at - base
         return pocket

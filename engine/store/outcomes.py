@@ -150,12 +150,12 @@ def abandoned(
     pause: timedelta,
     listing: Collection[str] = (),
     limit: int = 1000,
-) -> int:
-    """Messages whose worker died after the claim: whether the provider has them nobody knows, so
-    they become ``unknown``, and are looked up after ``pause`` at the providers that are
-    ``listing`` what they have; or due again where the step says ``on_unknown: retry`` (P4), up to
-    so many ``tries``, each ``pause`` twice the one before."""
-    return connection.execute(
+) -> list[tuple[int, str]]:
+    """Messages whose worker died after the claim, as (profile, id): whether the provider has them
+    nobody knows, so they become ``unknown``, and are looked up after ``pause`` at the providers
+    that are ``listing`` what they have; or due again where the step says ``on_unknown: retry``
+    (P4), up to so many ``tries``, each ``pause`` twice the one before."""
+    rows = connection.execute(
         """
         with lost as (
             select profile_id, id, attempts, on_unknown = 'retry' and attempts < %(tries)s as again,
@@ -180,6 +180,7 @@ def abandoned(
                              else 'the worker died before the answer' end
           from lost join enrollment r using (profile_id)
          where m.profile_id = lost.profile_id and m.id = lost.id and r.id = m.enrollment_id
+        returning m.profile_id, m.id::text
         """,
         {
             "before": before,
@@ -189,7 +190,8 @@ def abandoned(
             "listing": texts(listing),
             "limit": limit,
         },
-    ).rowcount
+    ).fetchall()
+    return [(int(profile), id) for profile, id in rows]
 
 
 def settle_unknown(connection: Connection, reports: list[tuple[str, str]], now: datetime) -> None:

@@ -63,6 +63,22 @@ def move_on(connection: Connection, reports: Sequence[Progress]) -> None:
     )
 
 
+def standing(
+    connection: Connection, messages: Iterable[tuple[int, str]]
+) -> list[tuple[str, int, int]]:
+    """(id, how far it has come, what went wrong) of those of the messages (profile, id) of which
+    anything was reported."""
+    pairs = list(messages)
+    return connection.execute(
+        """
+        select m.id::text, m.reached, m.trouble from message m
+          join unnest(%s::bigint[], %s::uuid[]) as t(profile_id, id) using (profile_id, id)
+         where m.reached > 0 or m.trouble > 0
+        """,
+        [array(profile for profile, _ in pairs), array(id for _, id in pairs)],
+    ).fetchall()
+
+
 def remember(
     connection: Connection, links: Iterable[tuple[int, str, ShortLink]], now: datetime
 ) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,8 @@ class Serving:
         self._stack = ExitStack()
         self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.Transport] = set()
+        self._server: asyncio.Server
+        self._listen: Callable[[], Coroutine[None, None, None]]
 
     def tls_context(self) -> tuple[Path, ssl.SSLContext]:
         """A certificate made for the occasion, which is its own authority, and what serves
@@ -42,19 +44,24 @@ class Serving:
         self, connection: Callable[[], asyncio.Protocol], context: ssl.SSLContext | None = None
     ) -> None:
         """Listen at ``host`` and ``port`` (0: a free one, which ``port`` then is)."""
-        try:
-            server = self._loop.run_until_complete(
-                self._loop.create_server(connection, self.host, self.port, ssl=context, backlog=512)
+
+        async def listen() -> None:
+            self._server = await self._loop.create_server(
+                connection, self.host, self.port, ssl=context, backlog=512
             )
+
+        self._listen = listen
+        try:
+            self._loop.run_until_complete(listen())
         except OSError:
             self._loop.close()
             raise
-        self.port = server.sockets[0].getsockname()[1]
+        self.port = self._server.sockets[0].getsockname()[1]
         thread = threading.Thread(target=self._loop.run_forever, name=type(self).__name__)
         thread.start()
 
         def stop() -> None:
-            asyncio.run_coroutine_threadsafe(self._close(server), self._loop).result(10)
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join()
             self._loop.close()
@@ -68,6 +75,19 @@ class Serving:
         """Close what is open, as servers do with idle connections."""
         asyncio.run_coroutine_threadsafe(self._abort(), self._loop).result(10)
 
+    def go_down(self) -> None:
+        """Refuse connections, and cut those that there are: what was taken stays taken."""
+
+        async def down() -> None:
+            self._server.close()
+            await self._abort()
+
+        asyncio.run_coroutine_threadsafe(down(), self._loop).result(10)
+
+    def come_back(self) -> None:
+        """Listen again, where it was before."""
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -76,11 +96,11 @@ class Serving:
     ) -> None:
         self._stack.close()
 
-    async def _close(self, server: asyncio.Server) -> None:
-        server.close()
+    async def _close(self) -> None:
+        self._server.close()
         for transport in list(self._open):
             transport.abort()
-        await server.wait_closed()
+        await self._server.wait_closed()
         await self.at_end()
         await asyncio.sleep(0)
 

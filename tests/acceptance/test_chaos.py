@@ -10,34 +10,33 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 import urllib3
 
-from engine.clock import SystemClock
-from engine.embedded.supervisor import Supervisor
-from engine.settings import Settings
 from engine.store.database import Database
-from engine.store.views import progress
-from tests.integration.test_up import free_port
+from tests.acceptance.chaos_kit import (
+    KEY,
+    Shop,
+    audited,
+    dry,
+    running,
+    settings_of,
+    until,
+    write_project,
+)
 from tests.shared_data import shared
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).resolve().parents[2]
 ORDERS = "online_retail_uci/orders.segment.jsonl.gz"
 VIEWS = "retailrocket_sample/views.segment.jsonl.gz"
-KEY = "chaos-key"
 
 #: Waits of seconds, so that timers run out and messages go all the while that things die.
 JOURNEYS = {
@@ -79,17 +78,6 @@ subject: "A note"
 """
 
 
-def project(path: Path) -> Path:
-    (path / "journeys").mkdir()
-    for name, text in JOURNEYS.items():
-        (path / "journeys" / f"{name}.yaml").write_text(text, "utf-8")
-    (path / "config").mkdir()
-    (path / "config" / "winback.yaml").write_text(CONFIG, "utf-8")
-    (path / "templates" / "note").mkdir(parents=True)
-    (path / "templates" / "note" / "email.en.html").write_text(TEMPLATE, "utf-8")
-    return path
-
-
 def events() -> list[dict[str, Any]]:
     """2,000 real orders among 1,500 real views. The recordings hold no addresses: each account
     gets one, and each visitor the address of one account, as if they had clicked a mail. So an
@@ -112,87 +100,24 @@ def events() -> list[dict[str, Any]]:
     return [event for event, _ in mixed]
 
 
-@dataclass
-class Shop:
-    """A whole Winback under a supervisor, and what is done to it."""
+def replay(shop: Shop, portion: Path) -> subprocess.Popen[str]:
+    words = ("--url", shop.winback.urls["web"], "--key", KEY, "--as-now", "--json")
+    return shop.start("replay", str(portion), *words, "--batch", "5")
 
-    settings: Settings
-    winback: Supervisor
 
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, **self.winback.settings.to_environment()}
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "engine.cli.main", *words],
-            cwd=self.settings.project_dir,
-            env={**self.environment(), "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def replay(self, portion: Path) -> subprocess.Popen[str]:
-        words = ("--url", self.winback.urls["web"], "--key", KEY, "--as-now", "--json")
-        return self.start("replay", str(portion), *words, "--batch", "5")
-
-    def mailbox(self) -> list[tuple[str, float]]:
-        """(message id, when it was written) of each letter; a second copy of one counts too."""
-        letters = (self.settings.home / "mailbox").glob("[!.]*.eml")
-        return [(path.name.partition(".")[0], path.stat().st_mtime) for path in letters]
-
-    def kill(self, name: str) -> None:
-        self.winback.kill(name)
-
-    def flush(self) -> None:
-        with redis.Redis.from_url(self.winback.urls["redis"]) as client:
-            client.flushall()
-
-    def database(self) -> Database:
-        return Database(self.winback.urls["database"], connections=2)
+def mailbox(shop: Shop) -> list[tuple[str, float]]:
+    """(message id, when it was written) of each letter; a second copy of one counts too."""
+    letters = (shop.settings.home / "mailbox").glob("[!.]*.eml")
+    return [(path.name.partition(".")[0], path.stat().st_mtime) for path in letters]
 
 
 @pytest.fixture
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    home = project(tmp_path_factory.mktemp("chaos"))
-    settings = Settings(
-        project_dir=home,
-        home=home / "var",
-        port=free_port(),
-        write_key=KEY,
-        secret="s" * 32,
-        workers=2,
-    )
-    with Supervisor(settings) as winback:
-        yield Shop(settings, winback)
-
-
-def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
-
-
-def dry(database: Database) -> bool:
-    """No event waits, and no timer and no message is ahead. A message whose worker was killed
-    during the call stays claimed; its time to be called unknown comes later."""
-    with database.connection() as connection:
-        left = progress(connection, SystemClock().now())
-    return not (left.inbox or left.due or left.waiting)
-
-
-def audited(shop: Shop) -> None:
-    """The real command finds nothing."""
-    audit = shop.start("audit", "--json")
-    out, err = audit.communicate(timeout=60)
-    report = json.loads(out)
-    assert report["promises"] == dict.fromkeys(report["promises"], 0), report["findings"]
-    assert audit.returncode == 0, err
-    assert report["ok"] is True
-    for count in ("sent_after_stop", "duplicate_sends", "lost_events", "unjudged"):
-        assert report[count] == 0
-    assert report["facts"]["inbox"] == report["facts"]["due"] == 0
+    files = {f"journeys/{name}.yaml": text for name, text in JOURNEYS.items()}
+    files |= {"config/winback.yaml": CONFIG, "templates/note/email.en.html": TEMPLATE}
+    home = write_project(tmp_path_factory.mktemp("chaos"), files)
+    with running(settings_of(home)) as shop:
+        yield shop
 
 
 def test_nothing_is_lost_doubled_or_late_while_everything_dies(shop: Shop, tmp_path: Path) -> None:
@@ -213,13 +138,13 @@ def test_nothing_is_lost_doubled_or_late_while_everything_dies(shop: Shop, tmp_p
         portion = tmp_path / f"portion-{number}.jsonl"
         mine = recorded[number * size : (number + 1) * size]
         portion.write_text("".join(json.dumps(event) + "\n" for event in mine), "utf-8")
-        replay = shop.replay(portion)
+        feeding = replay(shop, portion)
         with shop.database() as database:
             target = before + len(mine) // 3
             until(lambda: accepted(database) >= target, 30, "the portion is under way")  # noqa: B023
         strike()
-        out, err = replay.communicate(timeout=90)
-        assert replay.returncode == 0, f"while {what} died: {err}"
+        out, err = feeding.communicate(timeout=90)
+        assert feeding.returncode == 0, f"while {what} died: {err}"
         fed.update({k: v for k, v in json.loads(out).items() if k in ("accepted", "retries")})
         shop.winback.wait_until_ready()
         before += len(mine)
@@ -246,7 +171,7 @@ def test_nothing_is_lost_doubled_or_late_while_everything_dies(shop: Shop, tmp_p
     # P1, P2: accepted is kept, and counted once.
     assert sorted(worked) == sorted(event["messageId"] for event in recorded)
     # P4: each message at most once, and none that no gate let through.
-    copies = Counter(message for message, _ in shop.mailbox())
+    copies = Counter(message for message, _ in mailbox(shop))
     assert set(copies.values()) == {1}
     assert copies.keys() <= handed.keys()
     settled = {id for id, status in handed.items() if status == "sent"}
@@ -282,7 +207,7 @@ def test_an_order_taken_by_the_collector_stops_every_mail_after_it(shop: Shop) -
         return time.time()
 
     post("Product Viewed", shoppers)
-    until(lambda: len(shop.mailbox()) > 20, 30, "the first mails go")
+    until(lambda: len(mailbox(shop)) > 20, 30, "the first mails go")
     taken = post("Order Completed", shoppers)
     with shop.database() as database:
         until(lambda: dry(database), 40, "the pipeline is dry")
@@ -294,7 +219,7 @@ def test_an_order_taken_by_the_collector_stops_every_mail_after_it(shop: Shop) -
                 )
             }
     audited(shop)
-    written = [at for message, at in shop.mailbox() if message in handed]
+    written = [at for message, at in mailbox(shop) if message in handed]
     assert max(written) - taken < 1.5, "a mail went long after its stop had been accepted"
     assert len(handed) < len(shoppers), "all mails were gone before the order came"
 

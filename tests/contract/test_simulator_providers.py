@@ -105,3 +105,24 @@ def test_only_what_is_asked_for_is_started() -> None:
         assert taken is not None
         with pytest.raises(OSError), Providers(ports={"smtp": 0, "twilio": taken.port}):
             pass
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_one_that_goes_down_takes_nothing_until_it_comes_back(
+    provider: str, tmp_path: Path
+) -> None:
+    with Providers({provider: 0}) as providers:
+        settings = settings_for(providers, tmp_path, "http://localhost")
+        channel = open_channel(provider, settings, lambda: SENT)
+        message = an_sms() if provider == "twilio" else an_email()
+        channel.send(message)
+        (there,) = providers.running
+        there.go_down()
+        with pytest.raises(DeliveryError):  # known not to have been taken: the port is closed
+            channel.send(message)
+        assert there.count == 1
+        there.come_back()
+        channel.send(message)
+        assert there.count == 2
+        there.go_down()  # and one that is down can be ended
+        channel.close()  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 
 from engine.model.message import Rendered
 from engine.model.policy import Cap, Policy
-from engine.runtime import gate
+from engine.runtime import gate, reports
 from engine.runtime.attempt import RETRY_UNKNOWN, TRIES
 from engine.store import messages as messages_store
 from engine.store import outcomes as outcomes_store
+from engine.store.database import Connection
 from tests.integration.runtime_kit import (
     ANSWERS,
     HOLD,
@@ -113,9 +115,12 @@ class TestAbandoned:
 
     def abandon(self, shop: Pipeline, before: Any) -> int:
         with shop.database.connection() as connection:
-            return outcomes_store.abandoned(
-                connection, before, shop.clock.now(), tries=TRIES, pause=RETRY_UNKNOWN
+            now = shop.clock.now()
+            lost = outcomes_store.abandoned(
+                connection, before, now, tries=TRIES, pause=RETRY_UNKNOWN
             )
+            reports.recall(connection, lost, now)
+            return len(lost)
 
     def test_becomes_unknown(self, make: Make) -> None:
         shop = make()
@@ -196,6 +201,103 @@ class TestAbandoned:
         shop.drain(msgspec.structs.replace(said, id="report", context={"made_by": "sendgrid"}))
         assert shop.at(at(days=1)).deliver().seen == 0
         assert shop.messages() == [("again", "sent", "by the provider's report")]
+
+
+#: Of each name: what it proves of a call that nobody answers.
+PROVE = [
+    ("Email Processed", {}, "sent"),
+    ("Email Delivered", {}, "sent"),
+    ("Email Bounced", {"permanent": True}, "sent"),
+    ("Email Spam Reported", {}, "sent"),
+    ("Email Dropped", {"reason": "Spam Content"}, "failed"),
+    ("Email Unsubscribed", {}, "unknown"),
+]
+
+
+class TestReportedBeforeItIsUnknown:
+    """Providers report within a second; a call is given up after fifteen, and a worker that was
+    killed is missed after two minutes. No other report will come."""
+
+    def report(self, shop: Pipeline, name: str = "Email Processed", **more: Any) -> None:
+        id = shop.one("select id::text from message")
+        said = event(name, at(seconds=1), id=f"report {name}", who=("email:a@b.de",))
+        more = {"message_id": id, **more}
+        context = {"made_by": "sendgrid"}
+        shop.drain(msgspec.structs.replace(said, properties=more, context=context))
+
+    @pytest.mark.parametrize(("name", "more", "becomes"), PROVE)
+    def test_while_the_call_hangs(
+        self, make: Make, name: str, more: dict[str, Any], becomes: str
+    ) -> None:
+        shop = make()
+        shop.drain(view(who=WHO))
+
+        def answer(rendered: Rendered) -> Exception:
+            self.report(shop, name, **more)
+            return silent(rendered)
+
+        shop.email.answer = answer
+        shop.deliver()
+        ((_, status, reason),) = shop.messages()
+        assert status == becomes
+        outcome = {"sent": "accepted", "failed": "refused", "unknown": "unknown"}[becomes]
+        assert deliveries(shop) == [(1, outcome)]
+        if becomes != "unknown":
+            assert reason == "by the provider's report"
+            assert shop.one("select settled_by from delivery") == "report"
+            assert shop.one("select live from enrollment") is False
+
+    @pytest.mark.parametrize("journeys", [(HOLD,), (RETRY,)])
+    def test_while_its_worker_is_dead_and_nobody_has_noticed(
+        self, make: Make, journeys: Any
+    ) -> None:
+        shop = make(*journeys)
+        shop.drain(view(who=WHO))
+        TestAbandoned().claim(shop)
+        self.report(shop)
+        shop.at(at(minutes=10))
+        assert TestAbandoned().abandon(shop, at(minutes=5)) == 1
+        assert [status for _, status, _ in shop.messages()] == ["sent"]
+        assert shop.at(at(days=1)).deliver().seen == 0
+
+    @pytest.mark.parametrize("second", [silent, busy])
+    def test_while_it_is_tried_again(self, make: Make, second: Any) -> None:
+        shop = make(RETRY)
+        shop.email.answer = silent
+        shop.drain(view(who=WHO))
+        shop.deliver()
+
+        def answer(rendered: Rendered) -> Exception:
+            self.report(shop)
+            found: Exception = second(rendered)
+            return found
+
+        shop.email.answer = answer
+        shop.at(at(minutes=1)).deliver()
+        assert [status for _, status, _ in shop.messages()] == ["sent"]
+        assert shop.at(at(days=1)).deliver().seen == 0  # it has arrived: not a third time
+
+    def test_at_the_very_moment(self, make: Make) -> None:
+        """The report waits for the worker that is writing, and then finds the message unknown."""
+        shop = make()
+        shop.drain(view(who=WHO))
+        settle = outcomes_store.settle
+        draining = threading.Thread(target=self.report, args=(shop,))
+
+        def slow(connection: Connection, results: Any) -> dict[str, int]:
+            found = settle(connection, results)
+            draining.start()
+            draining.join(0.5)  # the drain cannot end before this transaction does
+            assert draining.is_alive()
+            return found
+
+        shop.email.answer = silent
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(outcomes_store, "settle", slow)
+            shop.deliver()
+        draining.join(20)
+        assert not draining.is_alive()
+        assert [status for _, status, _ in shop.messages()] == ["sent"]
 
 
 class TestMergeInFlight:

@@ -288,6 +288,14 @@ class TestLimits:
         assert worst(shop.email.times, 0.9) <= 60
         assert shop.email.times[-1] - shop.email.times[0] > 1.5
 
+    def test_a_generous_limit_costs_no_time(self, make: Make) -> None:
+        limit = Rate(9000, timedelta(seconds=1))
+        shop = make(policy=self.policy(limits={"provider": limit}))
+        people(shop, 40)
+        started = time.monotonic()
+        assert shop.deliver().sent == 40
+        assert time.monotonic() - started < 4  # what is leased and not needed is not waited for
+
     def test_a_sender_has_its_own(self, make: Make) -> None:
         limit = Rate(1, timedelta(hours=1))
         shop = make(policy=self.policy(limits={"s@x.de": limit}))  # PlainRenderer's sender

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core.timing import ON_TIME, local_to_utc, parse_clock, quiet_until, step_time
+from engine.core.timing import ON_TIME, local_to_utc, next_open, outside, parse_clock, step_time
 from engine.model.policy import QuietHours
 
 NIGHT = QuietHours(time(21), time(9))
@@ -40,6 +40,12 @@ def utc(text: str) -> datetime:
 def local(text: str, zone: str, fold: int = 0) -> datetime:
     """UTC of a wall-clock time that exists."""
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC)
+
+
+def quiet_until(now: datetime, quiet: QuietHours, zone: ZoneInfo) -> datetime | None:
+    """The end of the quiet hours that ``now`` falls in; None outside them."""
+    opens = next_open(outside(quiet), zone, now)
+    return None if opens == now else opens
 
 
 class TestQuietUntil:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
@@ -363,5 +364,12 @@ CONFIG = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", CONFIG, re.DOTALL))
-def test_what_the_config_readme_shows_can_be_copied(block: str) -> None:
-    assert load_policy(block)[1] == []
+def test_what_the_config_readme_shows_can_be_copied(block: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path, dirs_exist_ok=True)
+    of_a_country = block.startswith("country:")
+    file = tmp_path / ("rules/fr.yaml" if of_a_country else "winback.yaml")
+    file.write_text(block, encoding="utf-8")
+    policy, found = load_policy(tmp_path / "winback.yaml")
+    assert found == []
+    if of_a_country:
+        assert [rule.hours.days[6] for rule in policy.rules if rule.country == "FR"] == [()]
