@@ -1,6 +1,6 @@
 # Winback: `make help` lists what there is. Every target makes its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types bench fmt clean
+.PHONY: help setup demo test fuzz lint types bench fmt clean
 SHELL := /bin/sh
 BIN := .venv/bin
 READY := .venv/.ready
@@ -38,6 +38,9 @@ demo: setup ## a shop that you can try, on a fast clock (ONCE=1: no person neede
 
 test: setup ## all tests (ARGS="tests/unit -k name" for some)
 	$(BIN)/pytest -q $(ARGS)
+
+fuzz: setup ## try to break the loader of journeys (SECONDS=300)
+	$(BIN)/python -m tests.fuzz.loader --seconds $(or $(SECONDS),300)
 
 lint: setup ## style, formatting, and who may import whom
 	$(BIN)/ruff check .
