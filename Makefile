@@ -1,6 +1,6 @@
 # Winback: `make help` lists what there is. Every target makes its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos lint types bench fmt clean
+.PHONY: help setup demo test chaos fuzz lint types bench fmt clean
 SHELL := /bin/sh
 BIN := .venv/bin
 READY := .venv/.ready
@@ -41,6 +41,9 @@ test: setup ## all tests (ARGS="tests/unit -k name" for some)
 
 chaos: setup ## providers fail and workers die while messages go out (MESSAGES=20000: the long form)
 	WINBACK_CHAOS_MESSAGES=$(or $(MESSAGES),1000) $(BIN)/pytest -q -s tests/acceptance/test_delivery_chaos.py
+
+fuzz: setup ## try to break the loader of journeys (SECONDS=300)
+	$(BIN)/python -m tests.fuzz.loader --seconds $(or $(SECONDS),300)
 
 lint: setup ## style, formatting, and who may import whom
 	$(BIN)/ruff check .

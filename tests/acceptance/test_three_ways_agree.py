@@ -171,6 +171,6 @@ def test_all_three_say_the_same(database: Database, name: str) -> None:
 
 def differ(one: Found, other: Found) -> list[Sent | Run]:
     """What only one of them says; said twice, it counts twice."""
-    runs, others = Counter(one.runs), Counter(other.runs)
-    messages, more = Counter(one.messages), Counter(other.messages)
-    return [*(runs - others), *(others - runs), *(messages - more), *(more - messages)][:20]
+    mine: Counter[Sent | Run] = Counter([*one.runs, *one.messages])
+    theirs: Counter[Sent | Run] = Counter([*other.runs, *other.messages])
+    return [*(mine - theirs), *(theirs - mine)][:20]

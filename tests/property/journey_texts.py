@@ -41,14 +41,14 @@ def _often(*kinds: tuple[int, SearchStrategy[Any]]) -> SearchStrategy[Any]:
 
 
 @st.composite
-def _maybe(draw: DrawFn, **kinds: SearchStrategy[Any]) -> Drawn:
+def _maybe(draw: DrawFn, /, **kinds: SearchStrategy[Any]) -> Drawn:
     """Each of these keys in one of three."""
     wanted = [name for name in kinds if draw(st.sampled_from((False, False, True)))]
     return {name.replace("_", " "): draw(kinds[name]) for name in wanted}
 
 
 @st.composite
-def _with(draw: DrawFn, given: SearchStrategy[Drawn], **kinds: SearchStrategy[Any]) -> Drawn:
+def _with(draw: DrawFn, given: SearchStrategy[Drawn], /, **kinds: SearchStrategy[Any]) -> Drawn:
     return draw(given) | draw(_maybe(**kinds))
 
 
