@@ -234,9 +234,7 @@ def test_a_mail_keeps_its_headers_and_parts(folder: Path, template: str) -> None
         assert one_line(str(mail["Subject"])) == one_line(wanted), naughty
         for kind, sent in (("plain", made.text), ("html", made.html)):
             came = body(mail, kind).replace("\r\n", "\n").rstrip("\n")
-            assert came == sent.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n"), (
-                naughty
-            )
+            assert came == sent.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n"), naughty
 
 
 @pytest.mark.parametrize("template", ["mjml", "markdown"])
