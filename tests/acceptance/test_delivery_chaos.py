@@ -47,7 +47,7 @@ EACH = 3.4
 #: Shoppers that come per second, and unworked events and messages at which no more do for now.
 PACE, FULL = 25, 400
 #: Messages between two kills of a worker.
-A_LIFE = 250
+A_LIFE = 500
 #: No call is longer than a provider's 15 s, and what it takes to be written down.
 LONGEST_CALL = 18
 
