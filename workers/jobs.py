@@ -27,6 +27,8 @@ log = logging.getLogger("winback.jobs")
 
 #: Seconds a job goes on before it lets others have the worker.
 PATIENCE = 3.0
+#: Seconds that it then waits for the providers' last answers. They have fifteen.
+HURRY = 1.0
 
 #: Of more than so many events a worker leaves to others what is not in so many lanes.
 MUCH, SHARE = 250, 4
@@ -53,7 +55,7 @@ def bench() -> Bench:
     return Bench(
         settings,
         shell,
-        Deliverer(shell),
+        Deliverer(shell, hurry=HURRY),
         WorkQueue(connect(settings.redis_url)),
         bootstrap.audience_sync(settings, shell),
     )

@@ -7,7 +7,7 @@ from html import escape
 
 from engine.cli._samples import Sample
 from engine.model.check import Check
-from engine.model.message import Email, Sms
+from engine.model.message import Email, Sms, WhatsApp
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8885; --soft: #8882 }
@@ -44,6 +44,9 @@ def _part(sample: Sample, checks: Iterable[Check]) -> str:
         body = _mail(sample, rendered)
     elif isinstance(rendered, Sms):
         body = _text(rendered)
+    elif isinstance(rendered, WhatsApp):
+        words = rendered.body or "\n".join(rendered.variables.values())
+        body = f'<div class="bubble" dir="auto">{escape(words)}</div>'
     else:
         body = f'<p class="finding">{escape(sample.error)}</p>'
     said = "".join(

@@ -108,7 +108,7 @@ class Samples:
 
     def _channels(self, template: str) -> list[str]:
         found = {path.name.split(".")[0] for path in (self._templates / template).glob("*.*")}
-        return [channel for channel in ("email", "sms") if channel in found]
+        return [channel for channel in ("email", "sms", "whatsapp") if channel in found]
 
 
 def _message(template: str, channel: str, journey: Journey | None, step: Send | None) -> Message:

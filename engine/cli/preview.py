@@ -22,7 +22,7 @@ from engine.cli.main import FINDINGS, print_json
 from engine.deliverability import mail as mails
 from engine.errors import ConfigError
 from engine.model.check import Check
-from engine.model.message import Email, Sms
+from engine.model.message import Email, Sms, WhatsApp
 from engine.settings import Settings
 
 #: CSS pixels: an iPhone, and the reading pane of a desktop program.
@@ -31,7 +31,9 @@ WIDTHS = {"phone": 375, "desktop": 700}
 
 @click.command()
 @click.argument("template", required=False)
-@click.option("--channel", type=click.Choice(["email", "sms"]), help="Only this channel.")
+@click.option(
+    "--channel", type=click.Choice(["email", "sms", "whatsapp"]), help="Only this channel."
+)
 @click.option("--locale", help="Only this language: en, hi, ur …")
 @click.option("--shopper", help="As this shopper would get it; needs DATABASE_URL.")
 @click.option(
@@ -132,7 +134,7 @@ def _write(folder: Path, sample: Sample) -> None:
     if isinstance(sample.rendered, Email):
         (folder / f"{name}.html").write_text(sample.rendered.html, "utf-8")
         (folder / f"{name}.txt").write_text(sample.rendered.text, "utf-8")
-    elif isinstance(sample.rendered, Sms):
+    elif isinstance(sample.rendered, Sms | WhatsApp):
         (folder / f"{name}.txt").write_text(sample.rendered.body, "utf-8")
 
 
@@ -232,7 +234,7 @@ def _said(check: Check) -> Text:
 def _says(sample: Sample) -> Text:
     if isinstance(sample.rendered, Email):
         return Text(sample.rendered.subject)
-    if isinstance(sample.rendered, Sms):
+    if isinstance(sample.rendered, Sms | WhatsApp):
         return Text(sample.rendered.body.replace("\n", " "))
     return Text(sample.error, "bold red")
 

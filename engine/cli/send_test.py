@@ -24,7 +24,9 @@ from engine.settings import Settings
 @click.argument("template")
 @click.option("--to", required=True, help="Your own address, or number with + for a text message.")
 @click.option(
-    "--channel", type=click.Choice(["email", "sms"]), help="Default: email where --to has an @."
+    "--channel",
+    type=click.Choice(["email", "sms", "whatsapp"]),
+    help="Default: email where --to has an @.",
 )
 @click.option("--locale", help="Only this language. Default: every language of the template.")
 @click.option("--shopper", help="With the data of this shopper; needs DATABASE_URL.")

@@ -102,7 +102,9 @@ def _phone(value: str, region: str) -> str | None:
     except phonenumbers.NumberParseException:
         return None
     digits = str(number.national_number)
-    if number.extension or not phonenumbers.is_possible_number(number):
+    possible = phonenumbers.is_possible_number_with_reason(number)
+    # One without its area code could be called from next door, but not be written to.
+    if number.extension or possible != phonenumbers.ValidationResult.IS_POSSIBLE:
         return None
     filler = len(set(digits)) == 1 or digits in ("123456789", "1234567890")
     if filler and not phonenumbers.is_valid_number(number):

@@ -75,12 +75,13 @@ class ClickLinks:
         return _ANCHOR.sub(anchor, html)
 
     def in_text(self, text: str, message: Message) -> tuple[str, tuple[ShortLink, ...]]:
-        """``text`` of a text message with its links short, and what is to be remembered."""
+        """``text`` of a text message with its links to the shop short, and what is to be
+        remembered."""
         if not (self._rules.track or self._rules.utm):
             return text, ()
         one = _One(self, message)
         way = one.shortened if self._rules.shorten else one.signed
-        new = _URL.sub(lambda found: self._counted(found[0], one, way), text)
+        new = _URL.sub(lambda found: self._counted(found[0], one, way, shop_only=True), text)
         return new, tuple(one.short.values())
 
     def read(self, token: str, url: str) -> Click | None:
@@ -108,7 +109,9 @@ class ClickLinks:
         values = {f"utm_{n}": value.format_map(told) for n, value in self._rules.utm.items()}
         return urlencode(values)
 
-    def _counted(self, url: str, one: _One, way: Callable[[str], str]) -> str:
+    def _counted(
+        self, url: str, one: _One, way: Callable[[str], str], *, shop_only: bool = False
+    ) -> str:
         if not url.startswith(("http://", "https://")) or url.startswith(self._ours):
             return url
         try:
@@ -116,7 +119,10 @@ class ClickLinks:
             host = parts.hostname or ""
         except ValueError:
             return url
-        if not host:
+        # In plain text a link may stand in the name of a shopper or product, which a browser told
+        # us: the shop's address must not vouch for it.
+        of_shop = host.removeprefix("www.") == self._shop or host.endswith("." + self._shop)
+        if not host or (shop_only and not of_shop):
             return url
         if self._rules.utm and host.removeprefix("www.") == self._shop:
             url = urlunsplit(parts._replace(query=_joined(parts.query, one.utm)))

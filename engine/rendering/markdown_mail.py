@@ -88,6 +88,10 @@ def to_mjml(
         includes.append(found[0].strip())
         return found[1] + _PLACE.format(len(includes) - 1)
 
+    own = re.search(rf"{PIECE.pattern}|{_CONTENT}", body)
+    if own:
+        line = first_line + body.count("\n", 0, own.start())
+        raise RenderError(f"{own[0]} cannot be written here.", file=name, line=line)
     source = _INCLUDE.sub(keep, body)
     if re.search(r"\{%-?\s*extends\b", source):
         words = "A mail in Markdown says at the top which frame it wants: layout: …"

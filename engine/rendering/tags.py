@@ -118,6 +118,9 @@ class Tags:
         start, depth, extends, raw = 0, 0, False, False
         for line, kind, value in jinja.lexer.tokeniter(source, name):
             if kind == "data" and not pending:
+                if own := MARK.search(value):
+                    text = f"{own[0]} cannot be written here: it is a mark of our own."
+                    raise TemplateSyntaxError(text, line, name)
                 out.append(value)
                 continue
             if kind.startswith("comment"):

@@ -8,12 +8,14 @@ provider that is, and how many may go at once, the desk says (engine.runtime.des
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from queue import Empty, SimpleQueue
 
 from engine.core.refusals import NO_ADDRESS, NO_PROVIDER, UNRENDERED
@@ -61,10 +63,16 @@ class Delivered:
 
 @dataclass(slots=True)
 class Deliverer:
-    """Delivers one shard at a time; keeps its threads between calls."""
+    """Delivers one shard at a time; keeps its threads between calls.
+
+    ``hurry``  seconds to wait, at the end, for calls that are under way. Those that take longer
+               are written down when they come back, by a thread of their own: a provider that
+               hangs must not hold up what else the worker has to do.
+    """
 
     shell: Shell
     threads: int = THREADS
+    hurry: float = inf
     _pool: ThreadPoolExecutor | None = None
     _desk: Desk = field(init=False)
     _skip: set[str] = field(default_factory=set)
@@ -73,6 +81,9 @@ class Deliverer:
     _back: SimpleQueue[Attempt] = field(default_factory=SimpleQueue)
     #: what they said of their providers, and nobody else knows yet
     _news: News = field(default_factory=list)
+    #: calls that were not waited for; those that came back, and whether that is written down
+    _late: int = 0
+    _strays: SimpleQueue[tuple[Attempt, bool]] = field(default_factory=SimpleQueue)
 
     def __post_init__(self) -> None:
         self._desk = Desk(self.shell)
@@ -98,10 +109,9 @@ class Deliverer:
                         self._render_ahead(found, ready, done)
                     batch, ready = self._booked(ready, free, done)
                 self._exchange(landed, batch, done)
-                if self._flying or ((found or ready) and not goes_on):
-                    if not self._flying:
-                        return done
-                elif not batch and not self._wait(bool(found or ready), deadline):
+                if not goes_on:
+                    return done
+                if not (self._flying or batch or self._wait(bool(found or ready), deadline)):
                     return done
         finally:
             self._land_all(done)
@@ -238,6 +248,7 @@ class Deliverer:
     def _landed(self) -> list[Attempt]:
         """The calls that have come back, after a short wait for the first and a shorter one for
         more: to record them costs a transaction, however many they are."""
+        self._welcome_strays()
         landed: list[Attempt] = []
         until = time.monotonic() + PATIENCE
         while self._flying and (len(landed) < GROUP or not self._back.empty()):
@@ -253,13 +264,43 @@ class Deliverer:
         return landed
 
     def _land_all(self, done: Delivered) -> None:
+        until = time.monotonic() + self.hurry
         while self._flying:
             self._exchange(self._landed(), [], done)
+            if time.monotonic() > until and self._late + self._flying <= self.threads:
+                self._leave_the_rest()
+
+    def _leave_the_rest(self) -> None:
+        late, self._flying = self._flying, 0
+        self._late += late
+        back, self._back = self._back, SimpleQueue()
+        threading.Thread(target=self._see_home, args=(back, late), name="late calls").start()
+
+    def _see_home(self, back: SimpleQueue[Attempt], late: int) -> None:
+        for _ in range(late):
+            attempt = back.get()
+            try:
+                with self.shell.database.probing() as connection:
+                    self._record(connection, [attempt])
+                self._strays.put((attempt, True))
+            except Exception as error:
+                log.warning("%s: a late call is written down later", type(error).__name__)
+                self._strays.put((attempt, False))
+
+    def _welcome_strays(self) -> None:
+        while not self._strays.empty():
+            attempt, written = self._strays.get()
+            self._late -= 1
+            if written:
+                self._news += self._desk.learn([attempt.heard])
+            else:
+                self._back.put(attempt)
+                self._flying += 1
 
     def _exchange(self, landed: list[Attempt], batch: list[Booked], done: Delivered) -> None:
         """In one transaction record the calls that have come back and claim the next messages;
         then make the calls for those."""
-        if not (landed or batch):
+        if not (landed or batch or self._news):
             return
         try:
             claimed = self._record_and_claim(landed, batch)
@@ -276,7 +317,8 @@ class Deliverer:
         done.retried += statuses["due"]
         done.unknown += statuses["unknown"]
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="deliver")
+            # Half of them for those that are late.
+            self._pool = ThreadPoolExecutor(self.threads * 2, thread_name_prefix="deliver")
         for booked in batch:
             number = claimed.get(booked.candidate.message.id)
             if number is None:
@@ -284,7 +326,7 @@ class Deliverer:
                 continue
             done.claimed += 1
             self._flying += 1
-            self._pool.submit(self._fly, booked, number)
+            self._pool.submit(self._fly, booked, number, self._back)
 
     def _record_and_claim(self, landed: list[Attempt], batch: list[Booked]) -> dict[str, int]:
         for again in range(_TRIES_TO_RECORD, -1, -1):
@@ -292,7 +334,7 @@ class Deliverer:
                 with self.shell.database.probing() as connection:
                     if landed:
                         self._record(connection, landed)
-                        self._desk.write(connection, self._news)
+                    self._desk.write(connection, self._news)
                     candidates = [booked.candidate for booked in batch]
                     claimed = gate.claim_within(connection, self.shell, candidates, carriers(batch))
                     links = [
@@ -334,8 +376,8 @@ class Deliverer:
         runs = [a.candidate.message.enrollment_id for a in landed]
         runs_store.release(connection, profiles, runs)
 
-    def _fly(self, booked: Booked, attempt: int) -> None:
-        self._back.put(call(self.shell, booked, attempt))
+    def _fly(self, booked: Booked, attempt: int, back: SimpleQueue[Attempt]) -> None:
+        back.put(call(self.shell, booked, attempt))
 
 
 def _call_of(message: Message) -> Call:

@@ -194,7 +194,7 @@ def renderer() -> Renderer:
 
 def mail(step: Send, locale: str, offer: dict[str, Any]) -> Email:
     message = Message(
-        id="m",
+        id="0b1c2d3e-0000-0000-0000-000000000001",
         enrollment_id="e",
         profile_id=1,
         journey="j",
