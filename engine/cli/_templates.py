@@ -53,7 +53,9 @@ def check_templates(
             _placed(folder, template, finding) for finding in renderer.check(template, channel)
         ]
         found.update(dict.fromkeys(wrong))
-        whole = uses_of(renderer.parts(template, channel)) if not wrong else None
+        # What a WhatsApp template says is at the provider; here are only its variables.
+        known = not wrong and channel != "whatsapp"
+        whole = uses_of(renderer.parts(template, channel)) if known else None
         for use in uses(folder, template, channel) if whole is None else whole:
             found.update(dict.fromkeys(_about(folder, use, sends, events)))
         if channel == "sms":

@@ -34,7 +34,13 @@ from engine.model.policy import Policy, Topic
 from engine.runtime.simulate import Observer, Simulation
 from tests.fuzz.mutations import contents, texts, trees
 
-POLICY = Policy(topics={"offers": Topic("offers"), "orders": Topic("orders", consent="none")})
+POLICY = Policy(
+    topics={
+        "offers": Topic("offers"),
+        "orders": Topic("orders", consent="none"),
+        "confirmations": Topic("confirmations", consent="none"),
+    }
+)
 #: More than any file of the size of a journey needs, on a busy machine too.
 SLOW = 5.0
 _SCHEMA = Draft202012Validator(journey_schema())

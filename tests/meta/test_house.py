@@ -167,11 +167,11 @@ def targets() -> dict[str, str]:
     return dict(re.findall(r"^([a-z]+):.*?## (.+)$", text, re.MULTILINE))
 
 
-def test_make_has_at_most_ten_verbs_and_lists_them() -> None:
+def test_make_has_a_dozen_verbs_at_most_and_lists_them() -> None:
     phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert phony is not None
     assert set(targets()) == set(phony[1].split())
-    assert len(targets()) <= 10
+    assert len(targets()) <= 12
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     for verb, meaning in targets().items():
         assert re.search(rf"make {verb} +{re.escape(meaning)}", told.stdout)
