@@ -39,6 +39,7 @@ from engine.model.message import Message
 from engine.model.policy import Policy
 from engine.model.profile import Profile
 from engine.runtime.keepsakes import Keepsakes, Remembered
+from engine.runtime.looks import changes_judgement
 from engine.runtime.observer import Fault, Observer, Reused, Tally, Untraced, undisturbed
 from engine.runtime.person import Person, doubled
 
@@ -90,6 +91,8 @@ class Simulation:
         self._outcome = Reused() if self._observed else Untraced()
         self._last: datetime | None = None
         self._uncapped = frozenset(uncapped(policy))
+        #: What a timer makes of the profile is not known to a message that was due before it.
+        self._go = self._fire_each if changes_judgement(chosen) else self._fire
         self._longest_cap = max((cap.within for cap in policy.caps), default=None)
         self._keepsakes = Keepsakes(chosen, self.book, {ORDER})
         #: before it only ``learn`` was called: calendars of then began nothing
@@ -121,9 +124,9 @@ class Simulation:
         if self.book.calendars:
             if self._since is None:
                 self._since = event.time
-            self._pass_time(person, event.time - _TICK, self._fire)
+            self._pass_time(person, event.time - _TICK, self._go)
         elif person.next_at is not None and person.next_at < event.time:
-            self._fire(person, event.time - _TICK)
+            self._go(person, event.time - _TICK)
         if self._observed:
             self.observer.happened(shopper, event)
         on_event(self.book, shopper, event, None)
@@ -266,7 +269,7 @@ class Simulation:
     def _merge(self, gone_id: int, into_id: int, at: datetime) -> None:
         gone, into = self._people.pop(gone_id), self._people[into_id]
         for person in (gone, into):  # each up to date by itself, before they are one
-            self._pass_time(person, at - _TICK, self._fire)
+            self._pass_time(person, at - _TICK, self._go)
         if self._observed:
             self.observer.merged(gone_id, into_id)
         for name in gone.names:
