@@ -94,7 +94,7 @@ class Simulation:
         #: What a timer makes of the profile is not known to a message that was due before it.
         self._go = self._fire_each if changes_judgement(chosen) else self._fire
         self._longest_cap = max((cap.within for cap in policy.caps), default=None)
-        self._keepsakes = Keepsakes(chosen, self.book, {ORDER})
+        self._keepsakes = Keepsakes(chosen, self.book, watched=self._observed)
         #: before it only ``learn`` was called: calendars of then began nothing
         self._since: datetime | None = None
 
@@ -302,13 +302,14 @@ class Simulation:
         shopper = person.shopper
         outcome = shopper.outcome
         changed = bool(outcome.enrollments or outcome.messages or outcome.consents)
+        entered: tuple[str, ...] = ()
         if self._observed:
             self.observer.about(shopper)
             if changed or outcome.traces:
                 self.observer.decided(shopper, outcome)
         if changed:
             self._take_in(person, outcome)
-            person.pack(self._keepsakes, outcome.entered)
+            entered = tuple(outcome.entered)
         if outcome.failures:
             self.failures.update(map(Fault.of, outcome.failures))
         if changed or outcome.traces or outcome.failures:
@@ -317,6 +318,8 @@ class Simulation:
             self._deliver(person, now)
         elif changed:
             person.release()
+        if entered and shopper.live:
+            person.pack(self._keepsakes, entered)
         if len(shopper.runs) > person.runs_kept:
             person.forget_runs(self.book, now)
         person.look_ahead()
