@@ -7,36 +7,34 @@ one object. What nobody can look back at any more is forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
 from engine.core.book import JourneyBook, Needs, widen
+from engine.core.profiles import ORDER
 from engine.core.shopper import Past, ShopperHistory
 from engine.model.journey import Journey, WaitFor
 from engine.runtime.looks import conditions_in, looks_of
 
-#: Read without being named in a journey: what was bought (``product_ids``), and by a backtest.
-_ALWAYS = frozenset({"product_id", "products", "price"})
-#: So many different events are shared: some 10 MB.
+#: Where ``product_ids`` come from: ``bought`` asks for them without naming them.
+_PRODUCTS = frozenset({"product_id", "products"})
+#: So many different events, and products, are shared: some 10 MB.
 _SHARED = 10_000
 #: A history is looked through for what is too old each time it has grown by so many events.
 _GROWN = 8
 
 
 class Keepsakes:
-    """For the journeys of one simulation. Of the events in ``always``, by name, all times are
-    kept, however old."""
+    """For the journeys of one simulation. ``watched``: somebody who looks on asks what the
+    shopper had bought, and what the product of a trigger cost."""
 
     def __init__(
-        self, journeys: Collection[Journey], book: JourneyBook, always: Iterable[str]
+        self, journeys: Collection[Journey], book: JourneyBook, *, watched: bool = False
     ) -> None:
-        looks = looks_of(journeys).properties
-        self._names = None if looks is None else looks | _ALWAYS
-        self._shared: dict[str, dict[str, Any]] = {}
         needs: Needs = {}
         # A stop or a wait looks back to where its run began, and a merge may bring any run; then
         # they are judged by what was known at that time.
-        whole = {*always, *book.stop_names, *book.wait_names}
+        whole = {*book.stop_names, *book.wait_names, *([ORDER] if watched else [])}
         for journey in journeys:
             for condition in conditions_in(journey):
                 widen(needs, dict(condition.history))
@@ -49,12 +47,29 @@ class Keepsakes:
             for name, within in needs.items()
             if within is not None and name not in whole
         }
+        looks = looks_of(journeys).properties
+        if looks is not None and (watched or ORDER in needs or "product_ids" in looks):
+            looks |= _PRODUCTS
+        self._names = looks if looks is None or not watched else looks | {"price"}
+        self._shared: dict[str, dict[str, Any]] = {}
+        self._products: dict[str, dict[str, Any]] = {}
+        self._last: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
 
     def of(self, properties: dict[str, Any]) -> dict[str, Any]:
         """What is worth keeping of an event's properties. Not to be changed: others have it too."""
+        last, kept = self._last
+        if properties is not last:  # an event may go into the history and start several runs
+            kept = self._kept(properties)
+            self._last = properties, kept
+        return kept
+
+    def _kept(self, properties: dict[str, Any]) -> dict[str, Any]:
         names = self._names
         if names is not None:
-            properties = {name: value for name, value in properties.items() if name in names}
+            properties = {name: properties[name] for name in names if name in properties}
+        products = properties.get("products")
+        if isinstance(products, list):  # no two baskets are alike, but what is in them
+            return properties | {"products": [self._product(one) for one in products]}
         written = repr(properties)  # 1, True and Decimal(1) are equal, and not the same
         found = self._shared.get(written)
         if found is None:
@@ -62,6 +77,16 @@ class Keepsakes:
                 self._shared.clear()
             found = self._shared[written] = properties
         return found
+
+    def _product(self, product: Any) -> Any:
+        if not isinstance(product, dict) or len(product) != 1:
+            return product
+        id = product.get("product_id")
+        if not isinstance(id, str):
+            return product
+        if len(self._products) >= _SHARED:
+            self._products.clear()
+        return self._products.setdefault(id, product)
 
 
 class Remembered(ShopperHistory):
@@ -76,7 +101,8 @@ class Remembered(ShopperHistory):
     def add(self, name: str, past: Past) -> None:
         keepsakes = self._keepsakes
         super().add(name, Past(past.time, past.id, keepsakes.of(past.properties)))
-        events = self._by_name[name]
         within = keepsakes.windows.get(name)
-        if within is not None and not len(events) % _GROWN:
-            self.trim(name, events[-1].time - within)
+        if within is not None:
+            events = self._by_name[name]
+            if not len(events) % _GROWN:
+                self.trim(name, events[-1].time - within)

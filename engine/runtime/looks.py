@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from engine.core.conditions import names_used
 from engine.intake.excerpt import Looks
-from engine.model.journey import Condition, Journey
+from engine.model.journey import Condition, Journey, Update
 
 #: Names that are read from an event, and whose own names never come from one.
 _EVENT = ("event", "trigger")
 _OTHER = ("key", "now", "history", "offer")
+#: The traits by which a message is judged.
+REACH = ("email", "phone", "timezone")
 
 
 def looks_of(journeys: Iterable[Journey]) -> Looks:
@@ -56,3 +58,15 @@ def conditions_in(value: object) -> Iterator[Condition]:
     elif dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
             yield from conditions_in(getattr(value, field.name))
+
+
+def changes_judgement(journeys: Iterable[Journey]) -> bool:
+    """Whether a step of theirs may change what the gate knows of a shopper: where they are and how
+    they are reached."""
+    return any(
+        name in REACH
+        for journey in journeys
+        for step in journey.steps.values()
+        if isinstance(step, Update)
+        for name, _ in step.changes
+    )

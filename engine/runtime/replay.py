@@ -33,6 +33,7 @@ from engine.model.policy import Policy
 from engine.model.profile import Profile
 from engine.runtime.deliver import Deliverer
 from engine.runtime.drain import drain
+from engine.runtime.looks import changes_judgement
 from engine.runtime.shell import Shell
 from engine.runtime.simulate import Tally
 from engine.runtime.wake import wake
@@ -89,8 +90,11 @@ class Replay:
         shop = policy.shop
         book = open_book(chosen, currency=shop.currency, timezone=shop.timezone)
         self._book = book
-        #: whether timers must be fired one after another: what one emits comes before the next
-        self._emits = any(isinstance(s, Emit) for j in chosen for s in j.steps.values())
+        #: whether timers must be fired one after another: what one emits comes before the next, and
+        #: what it makes of the profile is not known to a message that was due before it
+        self._one_by_one = any(
+            isinstance(s, Emit) for j in chosen for s in j.steps.values()
+        ) or changes_judgement(chosen)
         #: profile -> up to when its calendars have been looked at
         self._looked: dict[int, datetime] = {}
         self.names = [journey.name for journey in chosen]
@@ -198,7 +202,7 @@ class Replay:
         """Let all happen by ``until`` that happens of itself: timers, calendars, messages."""
         if self._book.calendars:
             self._reach_calendars(until)
-        if self._emits:
+        if self._one_by_one:
             self._fire_each(until)
         else:
             self._fire(until)
@@ -238,12 +242,13 @@ class Replay:
             for some in _slices(searched, STRETCH):
                 moments = {profile: reached[profile][0].time for profile in some}
                 before = {profile: at - _TICK for profile, at in moments.items()}
-                (self._fire_each if self._emits else self._fire)(before)
+                (self._fire_each if self._one_by_one else self._fire)(before)
                 self._send(before)
                 self._accept([event for profile in some for event in reached[profile]])
                 self._send(moments)
                 self._looked.update(moments)
-        self._looked.update(ends)
+        # Of two events at one moment the second does not take the clock back before the first.
+        self._looked.update((p, max(self._looked[p], end)) for p, end in ends.items())
 
     def _next_reached(
         self, profiles: Sequence[int], ends: Mapping[int, datetime]

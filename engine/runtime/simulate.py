@@ -34,6 +34,7 @@ from engine.model.message import Message
 from engine.model.policy import Policy
 from engine.model.profile import Profile
 from engine.runtime.keepsakes import Keepsakes, Remembered
+from engine.runtime.looks import changes_judgement
 from engine.runtime.observer import Fault, Observer, Reused, Tally, Untraced, undisturbed
 from engine.runtime.person import Person, doubled
 
@@ -85,8 +86,10 @@ class Simulation:
         self._outcome = Reused() if self._observed else Untraced()
         self._last: datetime | None = None
         self._uncapped = frozenset(uncapped(policy))
+        #: What a timer makes of the profile is not known to a message that was due before it.
+        self._go = self._fire_each if changes_judgement(chosen) else self._fire
         self._longest_cap = max((cap.within for cap in policy.caps), default=None)
-        self._keepsakes = Keepsakes(chosen, self.book, {ORDER})
+        self._keepsakes = Keepsakes(chosen, self.book, watched=self._observed)
         #: before it only ``learn`` was called: calendars of then began nothing
         self._since: datetime | None = None
 
@@ -116,9 +119,9 @@ class Simulation:
         if self.book.calendars:
             if self._since is None:
                 self._since = event.time
-            self._pass_time(person, event.time - _TICK, self._fire)
+            self._pass_time(person, event.time - _TICK, self._go)
         elif person.next_at is not None and person.next_at < event.time:
-            self._fire(person, event.time - _TICK)
+            self._go(person, event.time - _TICK)
         if self._observed:
             self.observer.happened(shopper, event)
         on_event(self.book, shopper, event, None)
@@ -261,7 +264,7 @@ class Simulation:
     def _merge(self, gone_id: int, into_id: int, at: datetime) -> None:
         gone, into = self._people.pop(gone_id), self._people[into_id]
         for person in (gone, into):  # each up to date by itself, before they are one
-            self._pass_time(person, at - _TICK, self._fire)
+            self._pass_time(person, at - _TICK, self._go)
         if self._observed:
             self.observer.merged(gone_id, into_id)
         for name in gone.names:
@@ -294,13 +297,14 @@ class Simulation:
         shopper = person.shopper
         outcome = shopper.outcome
         changed = bool(outcome.enrollments or outcome.messages or outcome.consents)
+        entered: tuple[str, ...] = ()
         if self._observed:
             self.observer.about(shopper)
             if changed or outcome.traces:
                 self.observer.decided(shopper, outcome)
         if changed:
             self._take_in(person, outcome)
-            person.pack(self._keepsakes, outcome.entered)
+            entered = tuple(outcome.entered)
         if outcome.failures:
             self.failures.update(map(Fault.of, outcome.failures))
         if changed or outcome.traces or outcome.failures:
@@ -309,6 +313,8 @@ class Simulation:
             self._deliver(person, now)
         elif changed:
             person.release()
+        if entered and shopper.live:
+            person.pack(self._keepsakes, entered)
         if len(shopper.runs) > person.runs_kept:
             person.forget_runs(self.book, now)
         person.look_ahead()

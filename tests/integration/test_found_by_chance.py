@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
 
+from engine.core.gate import Verdict
+from engine.language import load_journey
 from engine.model.event import Event
+from engine.model.message import Message
+from engine.model.policy import Policy, QuietHours, Topic
 from engine.runtime import shelf as shelf_module
 from engine.runtime.explain import Explanation, explain
 from engine.runtime.in_force import Past
+from engine.runtime.replay import Replay
 from engine.runtime.retrace import differences
+from engine.runtime.simulate import Observer, Simulation
 from engine.store.database import Database
 from tests.integration.versions_kit import HOUR, World, event, new_project
 
@@ -117,3 +123,54 @@ def test_nor_is_it_missing_where_a_stop_looks_back(world: World) -> None:
     (story,) = told(world).stories
     assert story.run.status == "stopped"
     assert replayed(world) == []
+
+
+def both_send(database_url: str, texts: list[str], *events: Event) -> list[datetime]:
+    """When messages go, as the simulation and the replay through the store agree upon."""
+    journeys = [load_journey(text)[0] for text in texts]
+    policy = Policy(
+        topics={"offers": Topic("offers", consent="opt-out")},
+        quiet_hours={"email": QuietHours(time(2), time(4))},
+    )
+    went = Went()
+    found = [journey for journey in journeys if journey is not None]
+    assert len(found) == len(texts)
+    once = {one.id: one for one in events}.values()
+    tallies = Simulation(found, policy, observer=went).run(once, timedelta(days=20))
+    with Database(database_url) as database:
+        assert Replay(database, found, policy).run(events, timedelta(days=20)) == tallies
+        with database.connection() as connection:
+            rows = connection.execute("select claimed_at from message where status = 'sent'")
+            assert sorted(at for (at,) in rows) == sorted(went.at)
+    return went.at
+
+
+class Went(Observer):
+    def __init__(self) -> None:
+        self.at: list[datetime] = []
+
+    def judged(self, message: Message, verdict: Verdict) -> None:
+        if verdict.action == "send":
+            self.at.append(message.due_at)
+
+
+ASHA = Event("e1", "identify", "Identify", T0, T0, ("user:1",), {"email": "a@x.example"})
+
+
+def test_a_message_is_not_judged_by_where_the_shopper_is_later(database_url: str) -> None:
+    """All timers up to the shopper's next event fired before what had been due meanwhile."""
+    texts = [
+        "journey: one\ntrigger: {event: Identify}\n"
+        "steps: [{wait: 3 hours}, {send: email, template: t}]",
+        "journey: two\ntrigger: {event: Identify}\n"
+        "steps: [{wait: 12 hours}, {update: {timezone: Asia/Kolkata}}]",
+    ]
+    again = event("Product Viewed", 1, T0 + 24 * HOUR)
+    assert both_send(database_url, texts, ASHA, again) == [T0 + 4 * HOUR]
+
+
+def test_an_event_told_twice_does_not_bring_the_first_of_the_month_back(database_url: str) -> None:
+    texts = [
+        "journey: one\ntrigger: {every: month, at: '00:00'}\nsteps: [{send: email, template: t}]"
+    ]
+    assert both_send(database_url, texts, ASHA, ASHA) == []
