@@ -99,7 +99,7 @@ def figures(
         row.id: at - ordered[row.user]
         for row in rows.values()
         if row.topic == "offers" and row.user in ordered
-        for at in [each.at for each in taken.get(row.id, ())]
+        for at in (each.at for each in taken.get(row.id, ()))
     }
     blocked = {
         (address.partition(":")[2], channel): at.timestamp()
@@ -207,7 +207,7 @@ def _unknown(
     )
     counts: Counter[str] = Counter()
     wrong: list[str] = []
-    for each in (Unknown(*row) for row in found):
+    for each in (Unknown(*attempt) for attempt in found):
         counts["all"] += 1
         had = each.message in taken
         if each.outcome == "unknown":
