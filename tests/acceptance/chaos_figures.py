@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -98,11 +99,13 @@ def figures(
         row.id: at - ordered[row.user]
         for row in rows.values()
         if row.topic == "offers" and row.user in ordered
-        for at in [each.at for each in taken.get(row.id, ())]
+        for at in (each.at for each in taken.get(row.id, ()))
     }
     blocked = {
-        (address.partition(":")[2], channel)
-        for address, channel in connection.execute("select address, channel from suppression")
+        (address.partition(":")[2], channel): at.timestamp()
+        for address, channel, at in connection.execute(
+            "select address, channel, at from suppression"
+        )
     }
     unknown, misjudged = _unknown(connection, rows, taken)
     return Figures(
@@ -126,7 +129,8 @@ def figures(
             each.key
             for each in truth.after_stop(ON_THE_WIRE)
             # Who unsubscribes still gets receipts, until the address itself is blocked.
-            if rows[each.key].topic == "offers" or (each.to, rows[each.key].channel) in blocked
+            if rows[each.key].topic == "offers"
+            or blocked.get((each.to, rows[each.key].channel), inf) + ON_THE_WIRE < each.at
         ],
         at_the_gate=_let_through(connection),
         misjudged=misjudged,
@@ -153,7 +157,9 @@ def _rows(connection: Connection) -> list[Row]:
     return [Row(*row) for row in found]
 
 
-def _missing(mine: list[Row], sends: int, truth: Ledger, blocked: set[tuple[str, str]]) -> str:
+def _missing(
+    mine: list[Row], sends: int, truth: Ledger, blocked: Collection[tuple[str, str]]
+) -> str:
     """What is wrong with the messages of a shopper who did not order; "" if nothing is."""
     if len(mine) != sends:
         return f"{len(mine)} of {sends} messages"
@@ -201,7 +207,7 @@ def _unknown(
     )
     counts: Counter[str] = Counter()
     wrong: list[str] = []
-    for each in (Unknown(*row) for row in found):
+    for each in (Unknown(*attempt) for attempt in found):
         counts["all"] += 1
         had = each.message in taken
         if each.outcome == "unknown":

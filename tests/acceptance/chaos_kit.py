@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ def settings_of(project: Path) -> Settings:
         secret="s" * 32,
         workers=2,
     )
+
+
+class Ahead:
+    """The machine's clock, put forward: ``by`` how much."""
+
+    speed = 1.0
+    by = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.by
 
 
 @dataclass

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from engine.testing.ledger import Ledger
 from engine.testing.plan import Plan
 from engine.testing.providers import Providers
 from engine.testing.stories import Callbacks, Stories
-from tests.acceptance.chaos_kit import ROOT
+from tests.acceptance.chaos_kit import ROOT, Ahead
 
 #: Few hang, for each holds a thread for 15 s; few say 429, for each halts a provider for a second.
 FAULTS = (
@@ -61,11 +63,13 @@ class Outside:
         self.environment: dict[str, str] = self._answer()
 
     def ask(self, word: str) -> dict[str, dict[str, Any]]:
-        """``down`` or ``back`` (SendGrid), or ``figures``. Gives the figures by provider."""
+        """``down`` or ``back`` (SendGrid), ``ahead 5`` (their clocks, in minutes), or ``figures``.
+        Gives the figures by provider."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{word}\n")
         self._process.stdin.flush()
-        return self._answer()
+        found: dict[str, dict[str, Any]] = self._answer()
+        return found
 
     def pending(self) -> int:
         """Reports that are still to be posted."""
@@ -85,6 +89,11 @@ class Outside:
 
 
 def main(shop: str, path: str, seed: int) -> None:
+    clock = Ahead()
+
+    def ahead(minutes: str) -> None:
+        clock.by = timedelta(minutes=int(minutes))
+
     providers = Providers(
         plan=Plan.parse(FAULTS, seed),
         callbacks=Callbacks(
@@ -93,17 +102,20 @@ def main(shop: str, path: str, seed: int) -> None:
         stories={"sendgrid": Stories(MAIL, seed), "twilio": Stories(TEXTS, seed)},
         ledger=Ledger(Path(path)),
         latency=0.02,
+        clock=clock,
     )
     with providers:
         assert providers.sendgrid is not None
-        words = {
+        words: dict[str, Callable[..., None]] = {
             "down": providers.sendgrid.go_down,
             "back": providers.sendgrid.come_back,
+            "ahead": ahead,
             "figures": lambda: None,
         }
         print(json.dumps(providers.environment), flush=True)
         for line in sys.stdin:
-            words[line.strip()]()
+            word, *more = line.split()
+            words[word](*more)
             print(json.dumps(providers.figures()), flush=True)
     providers.ledger.close()
 

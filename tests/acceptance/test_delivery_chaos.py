@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from engine.settings import Settings
 from engine.store.database import Database
 from engine.testing.chance import chance
 from tests.acceptance.chaos_figures import Figures, figures, show
-from tests.acceptance.chaos_kit import KEY, Shop, audited, running, until, write_project
+from tests.acceptance.chaos_kit import KEY, Ahead, Shop, audited, running, until, write_project
 from tests.acceptance.chaos_providers import Outside
 from tests.integration.test_up import free_port
 from workers.clock import Ticker
@@ -111,7 +111,7 @@ class Crowd:
 
     def go_on(self, until: float) -> float:
         """Let happen what does in the first ``until`` seconds. Gives the share that is done."""
-        part = []
+        part: list[tuple[float, int, str]] = []
         while self._plan and self._plan[0][0] <= until and len(part) < 100:
             part.append(self._plan.popleft())
         if part:
@@ -147,16 +147,6 @@ def _event(n: int, name: str) -> dict[str, Any]:
         "properties": {"product_id": "p", "order_id": f"o{n}"},
         "context": {"traits": {"email": f"s{n}@example.org", "phone": phone}},
     }
-
-
-class Ahead:
-    """The machine's clock, put forward: ``by`` how much."""
-
-    speed = 1.0
-    by = timedelta()
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.by
 
 
 def in_hand(database: Database) -> int:
@@ -226,14 +216,15 @@ class Chaos:
             self._strikes.pop(0)[1]()
 
 
-def let_hours_pass(shop: Shop, settings: Settings, database: Database) -> None:
-    """What is a matter of minutes and hours, by a clock that is put forward: who lost its worker
-    is given up, what was put off goes, what nobody knows of is looked up, again and again."""
+def let_hours_pass(shop: Shop, outside: Outside, database: Database) -> None:
+    """What is a matter of minutes and hours, by clocks that are put forward here and there: who
+    lost its worker is given up, what was put off goes, what nobody knows of is looked up, again
+    and again."""
     shop.winback.kill("clock", restart=False)
     clock = Ahead()
     queue = WorkQueue(connect(shop.winback.urls["redis"]))
     with ExitStack() as stack:
-        shell = replace(bootstrap.shell(settings), clock=clock)
+        shell = replace(bootstrap.shell(shop.winback.settings), clock=clock)
         stack.callback(shell.database.close)
         deliverer = Deliverer(shell)
         stack.callback(deliverer.close)
@@ -241,7 +232,10 @@ def let_hours_pass(shop: Shop, settings: Settings, database: Database) -> None:
             stack.callback(getattr(carrier, "close", lambda: None))
         ticker = Ticker(shell, queue)
         for minutes in (3, 9, 16, 40, 70, 120, 200, 300, 420, 600, 800, 1000, 1200):
+            # Providers report within a second. Here that would be hours.
+            until(lambda: not outside.pending() and not in_hand(database), 60, "reports", 0.5)
             clock.by = timedelta(minutes=minutes)
+            outside.ask(f"ahead {minutes}")
             until(ticker.tick, 20, "the lease of the clock that was killed runs out", 0.5)
             look_up(shell, 60)
             for shard in range(SHARDS):
@@ -273,7 +267,7 @@ def run(shop: Shop, outside: Outside, database: Database) -> Figures:
     fed = time.monotonic() - began
     until(lambda: at_rest(database), 120 + MESSAGES / 50, "everything has gone", 0.5)
     sent = time.monotonic() - began
-    let_hours_pass(shop, shop.winback.settings, database)
+    let_hours_pass(shop, outside, database)
     until(lambda: not outside.pending() and at_rest(database), 90, "all reports are in", 0.5)
     said = outside.ask("figures")
     assert sum(row.get("refused", 0) + row.get("given up", 0) for row in said.values()) == 0
