@@ -277,7 +277,9 @@ class Backtest:
             seen = watch or against is not None
             watcher = Watch(chosen, policy, bought_within, biller) if seen else None
             self._watches.append(watcher)
-            self._simulations.append(Simulation(chosen, policy, bare=bare, observer=watcher))
+            self._simulations.append(
+                Simulation(chosen, policy, bare=bare, observer=watcher, written=biller is not None)
+            )
 
     def run(
         self,

@@ -26,10 +26,16 @@ _GROWN = 8
 
 class Keepsakes:
     """For the journeys of one simulation. ``watched``: somebody who looks on asks what the
-    shopper had bought, and what the product of a trigger cost."""
+    shopper had bought, and what the product of a trigger cost. ``written``: messages are written
+    as they would have been, and a template may ask for anything."""
 
     def __init__(
-        self, journeys: Collection[Journey], book: JourneyBook, *, watched: bool = False
+        self,
+        journeys: Collection[Journey],
+        book: JourneyBook,
+        *,
+        watched: bool = False,
+        written: bool = False,
     ) -> None:
         needs: Needs = {}
         # A stop or a wait looks back to where its run began, and a merge may bring any run; then
@@ -47,7 +53,7 @@ class Keepsakes:
             for name, within in needs.items()
             if within is not None and name not in whole
         }
-        looks = looks_of(journeys).properties
+        looks = None if written else looks_of(journeys).properties
         if looks is not None and (watched or ORDER in needs or "product_ids" in looks):
             looks |= _PRODUCTS
         self._names = looks if looks is None or not watched else looks | {"price"}

@@ -54,7 +54,8 @@ class Simulation:
     """Feed events in order of their own time, then ``finish``.
 
     ``bare`` leaves out holdout, caps, quiet hours, consent and the need for an address. With an
-    ``observer`` traces are kept, and every shopper's orders are in the history.
+    ``observer`` traces are kept, and every shopper's orders are in the history; ``written``: it
+    writes the messages, and needs the whole of their events.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Simulation:
         *,
         bare: bool = False,
         observer: Observer | None = None,
+        written: bool = False,
     ) -> None:
         chosen = [dataclasses.replace(j, holdout=0) if bare else j for j in journeys]
         shop = policy.shop
@@ -89,7 +91,7 @@ class Simulation:
         #: What a timer makes of the profile is not known to a message that was due before it.
         self._go = self._fire_each if changes_judgement(chosen) else self._fire
         self._longest_cap = max((cap.within for cap in policy.caps), default=None)
-        self._keepsakes = Keepsakes(chosen, self.book, watched=self._observed)
+        self._keepsakes = Keepsakes(chosen, self.book, watched=self._observed, written=written)
         #: before it only ``learn`` was called: calendars of then began nothing
         self._since: datetime | None = None
 
