@@ -36,8 +36,8 @@ $(READY): requirements.lock pyproject.toml
 demo: setup ## a shop that you can try, on a fast clock (ONCE=1: no person needed, ends by itself)
 	$(BIN)/winback demo $(if $(ONCE),--once)
 
-test: setup ## all tests (ARGS="tests/unit -k name" for some)
-	$(BIN)/pytest -q $(ARGS)
+test: setup ## all tests, on all cores (ARGS="tests/unit -k name" for some)
+	$(BIN)/pytest -q -n logical --maxprocesses 4 $(ARGS)
 
 chaos: setup ## providers fail and workers die while messages go out (MESSAGES=20000: the long form)
 	WINBACK_CHAOS_MESSAGES=$(or $(MESSAGES),1000) $(BIN)/pytest -q -s tests/acceptance/test_delivery_chaos.py
