@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
-from engine.core.durations import show_duration
+from engine.cli._sample_message import sample_message
 from engine.errors import ConfigError, RenderError
 from engine.language import load_journeys, load_policy
-from engine.model.journey import Journey, OfferStep, Send
-from engine.model.message import Message, Rendered
+from engine.model.journey import Journey, Send
+from engine.model.message import Rendered
 from engine.rendering import Renderer
 from engine.testing import samples
 
@@ -89,7 +88,7 @@ class Samples:
         journey, step = self._sends.get((template, channel), (None, None))
         topic = self.policy.topics.get(step.topic if step else "offers")
         marketing = topic is None or topic.consent != "none"
-        message = _message(template, channel, journey, step)
+        message = sample_message(template, channel, journey, step, datetime.now(UTC))
         message = msgspec.structs.replace(message, **changes)
         known = samples.shopper(locale) if traits is None else {**traits, "locale": locale}
         about = samples.event(locale, self.policy.shop) if event is None else event
@@ -109,35 +108,3 @@ class Samples:
     def _channels(self, template: str) -> list[str]:
         found = {path.name.split(".")[0] for path in (self._templates / template).glob("*.*")}
         return [channel for channel in ("email", "sms", "whatsapp") if channel in found]
-
-
-def _message(template: str, channel: str, journey: Journey | None, step: Send | None) -> Message:
-    now = datetime.now(UTC)
-    return Message(
-        id=str(uuid5(NAMESPACE_URL, f"sample:{template}:{channel}")),
-        enrollment_id="sample",
-        profile_id=0,
-        journey=journey.name if journey else "sample",
-        version="sample",
-        step=step.path if step else "steps/1",
-        channel=channel,
-        template=template,
-        topic=step.topic if step else "offers",
-        event_id="sample",
-        created_at=now,
-        due_at=now,
-        offer=_offer(journey, step),
-    )
-
-
-def _offer(journey: Journey | None, step: Send | None) -> dict[str, Any]:
-    """The offer that the message would carry: its own, else the journey's first."""
-    if step is not None and step.offer:
-        return samples.offer(step.offer)
-    for other in journey.steps.values() if journey else ():
-        if isinstance(other, OfferStep):
-            terms = dict(other.terms)
-            if other.valid is not None:
-                terms["valid"] = show_duration(other.valid)
-            return samples.offer(terms)
-    return samples.offer({"percent": 10, "valid": "3 days"})

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from engine.core.durations import show_duration
+from engine.cli._sample_message import sample_message
 from engine.errors import RenderError
 from engine.language.report import Place, Report
 from engine.model.diagnostic import Diagnostic
-from engine.model.journey import Journey, OfferStep, Send
-from engine.model.message import Message, Sms
+from engine.model.journey import Journey, Send
+from engine.model.message import Sms
 from engine.model.policy import Policy
 from engine.rendering import Renderer
 from engine.testing import samples
@@ -32,10 +31,11 @@ def too_long(
         languages = sorted(renderer.locales(template, "sms"))
     except RenderError:
         return
+    journey, step = sends[0] if sends else (None, None)
     for locale in languages:
         try:
             made = renderer.render(
-                _message(template, sends),
+                sample_message(template, "sms", journey, step, _AT),
                 {**samples.shopper(locale), "locale": locale},
                 samples.event(locale, policy.shop),
                 "sample-1",
@@ -56,32 +56,3 @@ def too_long(
                 f"make it shorter: at most {most}, by 'max segments' in config/winback.yaml",
             )
             yield from report.diagnostics()
-
-
-def _message(template: str, sends: Sequence[tuple[Journey, Send]]) -> Message:
-    journey, step = sends[0] if sends else (None, None)
-    return Message(
-        id="00000000-0000-0000-0000-000000000000",
-        enrollment_id="sample",
-        profile_id=0,
-        journey=journey.name if journey else "sample",
-        version="sample",
-        step=step.path if step else "steps/1",
-        channel="sms",
-        template=template,
-        topic=step.topic if step else "offers",
-        event_id="sample",
-        created_at=_AT,
-        due_at=_AT,
-        offer=_offer(journey, step),
-    )
-
-
-def _offer(journey: Journey | None, step: Send | None) -> dict[str, Any]:
-    if step is not None and step.offer:
-        return samples.offer(step.offer)
-    for other in journey.steps.values() if journey else ():
-        if isinstance(other, OfferStep):
-            valid = {} if other.valid is None else {"valid": show_duration(other.valid)}
-            return samples.offer({**other.terms, **valid})
-    return samples.offer({"percent": 10, "valid": "3 days"})
