@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,6 +16,7 @@ from engine.bench import recipe, shop
 from engine.bench.report import Figure, middle
 from engine.bench.sizes import Sizes, Tell
 from engine.bench.stage import Stage
+from engine.errors import WinbackError
 from engine.intake.excerpt import Excerpt
 from engine.intake.recordings import Ordered
 from engine.language import load_journey, load_journeys, load_policy
@@ -51,6 +55,7 @@ def measure(stage: Stage, sizes: Sizes, tell: Tell) -> list[Figure]:
     tell(f"simulate, writing {sizes.simulated:,} events")
     _write(made, sizes.simulated)
     figures += _figures("20 journeys", made, list(journeys), policy, sizes.rounds, tell)
+    figures.append(_memory(folder, made, sizes.simulated, tell))
     if REAL.exists():
         journey, _ = load_journey(_ORDERS, "win-back")
         assert journey is not None
@@ -82,6 +87,33 @@ def _figures(
         ),
         Figure(f"simulate, {name}, with reading the file", middle(reading), "events/s"),
     ]
+
+
+def _memory(folder: Path, recording: Path, events: int, tell: Tell) -> Figure:
+    """What ten times the shoppers take beside what the program takes by itself."""
+    few = recording.with_name("few.jsonl")
+    tell("simulate, memory")
+    _write(few, events // 10)
+    more = _peak(folder, recording) - _peak(folder, few)
+    shoppers = events // 10 - events // 100
+    note = f"{events:,} events of {events // 10:,} shoppers, less a tenth of that"
+    return Figure(
+        "simulate, memory a shopper", max(0, more) / shoppers, "KB", at_most=2.5, note=note
+    )
+
+
+def _peak(folder: Path, recording: Path) -> int:
+    """Most resident memory of ``winback simulate``, in KB."""
+    simulate = ["simulate", "--journeys", str(folder / "journeys"), "--events", str(recording)]
+    command = [sys.executable, "-m", "engine.cli.main", "--project-dir", str(folder), *simulate]
+    with subprocess.Popen(
+        [*command, "--until", "60d", "--bare", "--json"], stdout=subprocess.DEVNULL
+    ) as running:
+        _, status, used = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)
+    if running.returncode:
+        raise WinbackError(f"winback simulate ended with {running.returncode}")
+    return used.ru_maxrss if sys.platform == "linux" else used.ru_maxrss // 1024
 
 
 def _events(file: Path, journeys: list[Journey]) -> Iterator[Event]:
