@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -103,17 +104,25 @@ def _memory(folder: Path, recording: Path, events: int, tell: Tell) -> Figure:
 
 
 def _peak(folder: Path, recording: Path) -> int:
-    """Most resident memory of ``winback simulate``, in KB."""
-    simulate = ["simulate", "--journeys", str(folder / "journeys"), "--events", str(recording)]
-    command = [sys.executable, "-m", "engine.cli.main", "--project-dir", str(folder), *simulate]
-    with subprocess.Popen(
-        [*command, "--until", "60d", "--bare", "--json"], stdout=subprocess.DEVNULL
-    ) as running:
-        _, status, used = os.wait4(running.pid, 0)
-        running.returncode = os.waitstatus_to_exitcode(status)
-    if running.returncode:
-        raise WinbackError(f"winback simulate ended with {running.returncode}")
-    return used.ru_maxrss if sys.platform == "linux" else used.ru_maxrss // 1024
+    """Most memory of a process that simulates the recording, in KB."""
+    command = [sys.executable, "-m", "engine.bench.simulate", str(folder), str(recording)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise WinbackError(f"the simulation failed: {done.stderr[-400:]}")
+    return int(done.stdout)
+
+
+def main() -> None:
+    """The other process: prints its peak."""
+    folder, recording = map(Path, sys.argv[1:])
+    policy, _ = load_policy(folder / "config" / "winback.yaml")
+    journeys = list(load_journeys(folder / "journeys").journeys.values())
+    Backtest(journeys, policy, bare=True).run(_events(recording, journeys), _UNTIL)
+    status = Path("/proc/self/status")
+    if status.exists():  # what ``getrusage`` tells counts in the process that started this one
+        print(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0])
+    else:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
 def _events(file: Path, journeys: list[Journey]) -> Iterator[Event]:
@@ -136,3 +145,7 @@ def _write(file: Path, count: int) -> None:
                 "timestamp": (begin + number * step).isoformat()
             }
             out.write(json.dumps(event) + "\n")
+
+
+if __name__ == "__main__":
+    main()
