@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,6 +17,7 @@ from engine.bench import recipe, shop
 from engine.bench.report import Figure, middle
 from engine.bench.sizes import Sizes, Tell
 from engine.bench.stage import Stage
+from engine.errors import WinbackError
 from engine.intake.excerpt import Excerpt
 from engine.intake.recordings import Ordered
 from engine.language import load_journey, load_journeys, load_policy
@@ -51,6 +56,7 @@ def measure(stage: Stage, sizes: Sizes, tell: Tell) -> list[Figure]:
     tell(f"simulate, writing {sizes.simulated:,} events")
     _write(made, sizes.simulated)
     figures += _figures("20 journeys", made, list(journeys), policy, sizes.rounds, tell)
+    figures.append(_memory(folder, made, sizes.simulated, tell))
     if REAL.exists():
         journey, _ = load_journey(_ORDERS, "win-back")
         assert journey is not None
@@ -84,6 +90,41 @@ def _figures(
     ]
 
 
+def _memory(folder: Path, recording: Path, events: int, tell: Tell) -> Figure:
+    """What ten times the shoppers take beside what the program takes by itself."""
+    few = recording.with_name("few.jsonl")
+    tell("simulate, memory")
+    _write(few, events // 10)
+    more = _peak(folder, recording) - _peak(folder, few)
+    shoppers = events // 10 - events // 100
+    note = f"{events:,} events of {events // 10:,} shoppers, less a tenth of that"
+    return Figure(
+        "simulate, memory a shopper", max(0, more) / shoppers, "KB", at_most=2.5, note=note
+    )
+
+
+def _peak(folder: Path, recording: Path) -> int:
+    """Most memory of a process that simulates the recording, in KB."""
+    command = [sys.executable, "-m", "engine.bench.simulate", str(folder), str(recording)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise WinbackError(f"the simulation failed: {done.stderr[-400:]}")
+    return int(done.stdout)
+
+
+def main() -> None:
+    """The other process: prints its peak."""
+    folder, recording = map(Path, sys.argv[1:])
+    policy, _ = load_policy(folder / "config" / "winback.yaml")
+    journeys = list(load_journeys(folder / "journeys").journeys.values())
+    Backtest(journeys, policy, bare=True).run(_events(recording, journeys), _UNTIL)
+    status = Path("/proc/self/status")
+    if status.exists():  # what ``getrusage`` tells counts in the process that started this one
+        print(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0])
+    else:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+
+
 def _events(file: Path, journeys: list[Journey]) -> Iterator[Event]:
     now = datetime.now(UTC)
     with tempfile.TemporaryDirectory() as scratch:
@@ -104,3 +145,7 @@ def _write(file: Path, count: int) -> None:
                 "timestamp": (begin + number * step).isoformat()
             }
             out.write(json.dumps(event) + "\n")
+
+
+if __name__ == "__main__":
+    main()

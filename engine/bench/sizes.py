@@ -30,6 +30,9 @@ class Sizes:
     stopped: int
     simulated: int
     remembered: tuple[int, ...]
+    linted: int
+    reloads: int  # one a second, after as many seconds without
+    reload_waiting: int
 
 
 SCALES = {
@@ -48,6 +51,9 @@ SCALES = {
         stopped=200,
         simulated=5_000,
         remembered=(2_000,),
+        linted=50,
+        reloads=4,
+        reload_waiting=2_000,
     ),
     "full": Sizes(
         rounds=3,
@@ -64,5 +70,8 @@ SCALES = {
         stopped=6_000,
         simulated=200_000,
         remembered=(100_000, 1_000_000),
+        linted=500,
+        reloads=20,
+        reload_waiting=50_000,
     ),
 }

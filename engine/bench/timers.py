@@ -14,7 +14,7 @@ from engine.errors import WinbackError
 from engine.language import load_journey
 from engine.store.database import Database
 
-_JOURNEY = shop.LATER.format(wait="1 hour")
+JOURNEY = shop.LATER.format(wait="1 hour")
 #: Seconds that the processes get to come up before the first timer, and mails to arrive.
 _AHEAD, _SECONDS = 4.0, 60.0
 
@@ -44,22 +44,22 @@ def measure(stage: Stage, sizes: Sizes, tell: Tell) -> list[Figure]:
     """From the moment that a timer runs out to its message in the database, and to the provider."""
     waiting = number(sizes.waiting)
     tell(f"timers, making {waiting} waiting runs")
-    folder = shop.write(stage.home / "shop", {"later": _JOURNEY}, provider="smtp")
+    folder = shop.write(stage.home / "shop", {"later": JOURNEY}, provider="smtp")
     with stage.database() as database, Sink() as sink:
         rows.add_profiles(database, sizes.waiting)
         settings = stage.settings(database, folder, smtp_port=sink.port)
-        _add_runs(database, sizes, start=datetime.now(UTC) + timedelta(days=3))
+        add_runs(database, sizes.waiting, sizes.timers)
         with stage.everything(settings):
             tell(f"timers, {sizes.timers:,} of {waiting} running out")
             start = datetime.now(UTC) + timedelta(seconds=_AHEAD)
-            run_sql(database, [_wake_soon(sizes, start)])
+            wake_soon(database, sizes.timers, start, sizes.timer_seconds)
             time.sleep(_AHEAD + sizes.timer_seconds)
             arrived = sink.wait_for(sizes.timers, _SECONDS)
             if arrived != sizes.timers:
                 raise WinbackError(f"of {sizes.timers:,} mails {arrived:,} arrived")
             rows.settle(database, _SECONDS)
-        written = _lateness(database, "written_at")
-        handed = _lateness(database, "handed_at")
+        written = [late for _, late in lateness(database, "written_at")]
+        handed = [late for _, late in lateness(database, "handed_at")]
     pace = f"{sizes.timers / sizes.timer_seconds:.0f} a second run out, {waiting} wait"
     return [
         Figure("timer to message, p50", percentile(written, 0.5), "ms", note=pace),
@@ -69,45 +69,51 @@ def measure(stage: Stage, sizes: Sizes, tell: Tell) -> list[Figure]:
     ]
 
 
-def _add_runs(database: Database, sizes: Sizes, start: datetime) -> None:
-    journey, findings = load_journey(_JOURNEY, "later")
+def add_runs(database: Database, waiting: int, soon: int) -> None:
+    """Runs of ``JOURNEY`` that wait for days, one for each of ``waiting`` shoppers. Those of the
+    first ``soon`` are ready for ``wake_soon``."""
+    journey, findings = load_journey(JOURNEY, "later")
     if journey is None:
         raise WinbackError(f"the bench's journey does not load: {findings[0]}")
+    start = datetime.now(UTC) + timedelta(days=3)
     run_sql(
         database,
         [
             "alter table message add column written_at timestamptz default clock_timestamp()",
             _RUNS.format(
                 version=journey.version,
-                count=sizes.waiting,
-                soon=sizes.timers,
+                count=waiting,
+                soon=soon,
                 start=start.isoformat(),
-                spread=sizes.timer_seconds,
+                spread=1,
             ),
-            _EVENTS.format(soon=sizes.timers),
+            _EVENTS.format(soon=soon),
         ],
     )
 
 
-def _wake_soon(sizes: Sizes, start: datetime) -> str:
-    """Move the timers that are to run out to ``start`` and the seconds after it."""
-    return f"""
+def wake_soon(database: Database, timers: int, start: datetime, seconds: int) -> None:
+    """Move the timers that are to run out to ``start`` and the seconds after it, evenly."""
+    command = f"""
         update enrollment set wake_at = e.wake, entered_at = e.wake - interval '1 hour'
           from (select id, '{start.isoformat()}'::timestamptz + interval '1 second'
-                       * ({sizes.timer_seconds}.0 * (row_number() over () - 1) / {sizes.timers})
+                       * ({seconds}.0 * (row_number() over () - 1) / {timers})
                        as wake
                   from enrollment where wake_at > now() + interval '60 hours') e
          where enrollment.id = e.id
     """
+    run_sql(database, [command])
 
 
-def _lateness(database: Database, column: str) -> list[float]:
-    """Milliseconds between a run's wake and what ``column`` of its message says."""
+def lateness(database: Database, column: str) -> list[tuple[datetime, float]]:
+    """When each timer was to run out, and the milliseconds until what ``column`` of its message
+    says."""
     with database.connection() as connection:
         found = connection.execute(
             f"""
-            select extract(epoch from m.{column} - r.entered_at - interval '1 hour') * 1000
+            select r.entered_at + interval '1 hour',
+                   extract(epoch from m.{column} - r.entered_at - interval '1 hour') * 1000
               from message m join enrollment r on r.id = m.enrollment_id
             """
         ).fetchall()
-    return [float(row[0]) for row in found]
+    return [(row[0], float(row[1])) for row in found]

@@ -22,6 +22,8 @@ _PRODUCTS = frozenset({"product_id", "products"})
 _SHARED = 10_000
 #: A history is looked through for what is too old each time it has grown by so many events.
 _GROWN = 8
+#: Shared by all who have no history.
+_NO_EVENTS: dict[str, list[Past]] = {}
 
 
 class Keepsakes:
@@ -101,11 +103,13 @@ class Remembered(ShopperHistory):
     __slots__ = ("_keepsakes",)
 
     def __init__(self, keepsakes: Keepsakes) -> None:
-        super().__init__()
+        self._by_name = _NO_EVENTS
         self._keepsakes = keepsakes
 
     def add(self, name: str, past: Past) -> None:
         keepsakes = self._keepsakes
+        if self._by_name is _NO_EVENTS:
+            self._by_name = {}
         super().add(name, Past(past.time, past.id, keepsakes.of(past.properties)))
         within = keepsakes.windows.get(name)
         if within is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.core.book import JourneyBook
 from engine.core.shopper import Shopper
+from engine.model.enrollment import Enrollment
 from engine.model.message import Message, Sent
 from engine.model.profile import Consent
 from engine.runtime.keepsakes import Keepsakes
@@ -77,6 +78,15 @@ class Person:
                 shopper.live = {}  # a dict that was larger stays so
         if shopper.triggers and not live and not self.waiting:
             shopper.triggers = {}
+
+    def forget_run(self, run: Enrollment) -> None:
+        """Forget that there was a run, which keeps no other out, unless there is one now."""
+        runs = self.shopper.runs
+        last = runs.get((run.journey, run.key))
+        if last is not None and not last.active:
+            del runs[run.journey, run.key]
+            if not runs:
+                self.shopper.runs = {}
 
     def forget_runs(self, book: JourneyBook, now: datetime) -> None:
         """Forget past runs that keep nobody from starting anew: else a shopper with many products

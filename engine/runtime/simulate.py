@@ -81,6 +81,8 @@ class Simulation:
         self.failures: Counter[Fault] = Counter()
         #: journeys that a shopper is in only once the trigger's ``without`` has passed
         self._wait_first = frozenset(j.name for j in chosen if j.start == WITHOUT)
+        #: journeys that a finished run keeps nobody out of
+        self._always = frozenset(j.name for j in chosen if j.trigger.again.rule == "always")
         self.events = 0
         self._who: dict[str, int] = {}
         self._people: dict[int, Person] = {}
@@ -332,6 +334,8 @@ class Simulation:
             if id in outcome.stopped and run.qualified:
                 tally.stopped += 1
                 tally.goals += run.goal
+            if run.status != "active" and run.journey in self._always:
+                person.forget_run(run)
         for consent in outcome.consents:
             place = (consent.channel, consent.topic)
             known = person.consents.get(place)

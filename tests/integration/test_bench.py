@@ -34,6 +34,9 @@ TINY = Sizes(
     stopped=20,
     simulated=200,
     remembered=(200,),
+    linted=5,
+    reloads=2,
+    reload_waiting=50,
 )
 
 

@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 import click
 import pytest
+from ruamel.yaml import YAML
 
 from engine.cli.main import group
 from engine.core.conditions import FUNCTIONS
@@ -24,7 +25,7 @@ from engine.core.conditions.translate import NAMES
 from engine.core.decision import Outcome
 from engine.core.shopper import Shopper
 from engine.intake.segment import read_recorded
-from engine.language import fields, load_journeys, load_policy
+from engine.language import fields, load_journey, load_journeys, load_policy
 from engine.language.moments import DAYS
 from engine.language.report import Report
 from engine.language.steps import KINDS
@@ -56,10 +57,12 @@ AROUND = {
     "steps": "steps: [{send: email, template: product-left-behind}]\n",
 }
 
+_NAMED = re.compile(r"^journey: (\S+)", re.MULTILINE)
+
 
 def whole(block: str) -> str:
     """The example as a journey that can be loaded."""
-    if block.startswith("journey:"):
+    if _NAMED.search(block):
         return block
     if block.startswith("- "):
         block = "steps:\n" + "".join(f"  {line}\n" for line in block.splitlines())
@@ -76,7 +79,7 @@ JOURNEYS = [whole(block) for block in BLOCKS if not is_scenario(block)]
 
 def load(text: str, folder: Path) -> Journey:
     """The journey, beside those that it jumps to, without a finding."""
-    name = text.split(":", 2)[1].split()[0]
+    name = next(_NAMED.finditer(text))[1]
     for other in re.findall(r"jump: (\S+)", text):
         shutil.copy(ROOT / "journeys" / f"{other}.yaml", folder)
     (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
@@ -266,6 +269,35 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", each).strip().lower().replace(" ", "-") for each in found}
 
 
-def test_it_is_read_in_ten_minutes() -> None:
+def test_the_checks_at_every_change_are_real_commands() -> None:
+    (block,) = re.findall(r"^```yml\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+    steps = YAML(typ="safe", pure=True).load(block)["jobs"]["check"]["steps"]
+    runs = [step["run"] for step in steps if "run" in step]
+    assert len(runs) == 3 and re.search(r"^setup:", (ROOT / "Makefile").read_text(), re.M)
+    for words in (shlex.split(each.removeprefix(".venv/bin/")) for each in runs[1:]):
+        command = group.get_command(click.Context(group), words[1])
+        assert words[0] == "winback" and command is not None
+        options = {name for each in command.params for name in each.opts}
+        assert {word for word in words[2:] if word.startswith("-")} <= options
+    written = next(each.split()[-1] for each in runs if "--sarif" in each)
+    assert [step["with"]["sarif_file"] for step in steps if "sarif" in str(step.get("with"))] == [
+        written
+    ]
+
+
+def test_every_journey_names_its_schema_and_none_gets_a_new_version_by_it() -> None:
+    files = [*(ROOT / "journeys").glob("*.yaml"), *(ROOT / "journeys" / "cookbook").glob("*.yaml")]
+    assert len(files) >= 18
+    for file in files:
+        first, _, rest = file.read_text("utf-8").partition("\n")
+        found = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", first)
+        assert found is not None, file
+        assert (file.parent / found[1]).resolve() == ROOT / "journeys" / "journey.schema.json"
+        with_it, without = (load_journey(text, file.stem)[0] for text in (f"{first}\n{rest}", rest))
+        assert with_it is not None and without is not None
+        assert with_it.version == without.version
+
+
+def test_it_is_read_in_twelve_minutes() -> None:
     # At 240 words in a minute; an example is looked at, not read.
-    assert len(re.findall(r"\w[\w'.-]*", PROSE)) <= 2400
+    assert len(re.findall(r"\w[\w'.-]*", PROSE)) <= 2880
