@@ -228,6 +228,9 @@ def test_a_stop_cancels_what_waits_and_the_timeline_says_so() -> None:
     assert result.ok, result.failures
     told = [(line.verdict, line.why) for line in result.timeline]
     assert ("cancelled", "sms viewed") in told
+    # What came to be another end need not be named, but the end does.
+    short = story("{send: email}", "{exit: stopped}", events=events)
+    assert messages(short.replace("10:00, e", "20:00, e")) == []
     assert [line.at for line in result.timeline] == sorted(line.at for line in result.timeline)
 
 

@@ -62,12 +62,14 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Something that happened and could be expected: the same names in ``fields``."""
+    """Something that happened and could be expected: the same names in ``fields``. ``passing``: it
+    did not last, so a scenario may leave it out."""
 
     at: datetime
     kind: Kind
     journey: str
     fields: Mapping[str, Any]
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

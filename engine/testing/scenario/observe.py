@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -48,7 +49,7 @@ class Recorder(Observer):
             for name, journey in journeys.items()
         }
         self._emitting: list[tuple[str, Mark]] = []
-        self._ended: set[tuple[str, str]] = set()
+        self._ended: dict[str, tuple[str, Seen]] = {}
         self._waiting: dict[str, Message] = {}
         self._audiences: dict[str, list[str]] = {}
 
@@ -144,10 +145,13 @@ class Recorder(Observer):
             self._see(at, "audience", name, what)
 
     def _end(self, run: Enrollment) -> None:
-        """A run that finished can still be stopped: that is another end."""
-        if run.status == "active" or run.ended_at is None or (run.id, run.status) in self._ended:
+        """A run that finished can still be stopped, while a message of it waits: that is another
+        end, and the one that is kept of it."""
+        known = self._ended.get(run.id)
+        if run.status == "active" or run.ended_at is None or (known and known[0] == run.status):
             return
-        self._ended.add((run.id, run.status))
+        if known:
+            self.seen[self.seen.index(known[1])] = replace(known[1], passing=True)
         at, name = run.ended_at, run.journey
         if run.status == "stopped":
             for message in [m for m in self._waiting.values() if m.enrollment_id == run.id]:
@@ -164,6 +168,7 @@ class Recorder(Observer):
                 self._line(at, name, "", "finished", "the end of the journey")
         said = {"exit": reason, **({"step": run.at} if run.at else {})}
         self._see(at, "exit", name, said)
+        self._ended[run.id] = run.status, self.seen[-1]
 
     def _line(self, at: datetime, journey: str, path: str, verdict: str, why: str) -> None:
         name = self._named[journey].get(path)
