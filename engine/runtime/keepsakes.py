@@ -22,6 +22,7 @@ _PRODUCTS = frozenset({"product_id", "products"})
 _SHARED = 10_000
 #: A history is looked through for what is too old each time it has grown by so many events.
 _GROWN = 8
+_NOTHING: dict[str, Any] = {}
 #: Shared by all who have no history.
 _NO_EVENTS: dict[str, list[Past]] = {}
 
@@ -74,6 +75,8 @@ class Keepsakes:
     def _kept(self, properties: dict[str, Any]) -> dict[str, Any]:
         names = self._names
         if names is not None:
+            if not names:
+                return _NOTHING
             properties = {name: properties[name] for name in names if name in properties}
         products = properties.get("products")
         if isinstance(products, list):  # no two baskets are alike, but what is in them
@@ -110,7 +113,8 @@ class Remembered(ShopperHistory):
         keepsakes = self._keepsakes
         if self._by_name is _NO_EVENTS:
             self._by_name = {}
-        super().add(name, Past(past.time, past.id, keepsakes.of(past.properties)))
+        time, id, properties = past
+        super().add(name, Past(time, id, keepsakes.of(properties)))
         within = keepsakes.windows.get(name)
         if within is not None:
             events = self._by_name[name]
