@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from engine.language.audiences import read_audiences
 from engine.language.countries import load_rules, read_dlt, switched_off
 from engine.language.fields import Fields, read_choice, read_entries
 from engine.language.keywords import read_keywords
@@ -24,7 +25,7 @@ from engine.model.policy import Policy, Rule
 KEYS = (
     "keywords",
     *("shop", "topics", "quiet hours", "caps", "providers", "limits", "warm up", "auto pause"),
-    *("ads consent", "blast radius", "links", "sms", "country rules", "dlt"),
+    *("ads consent", "audiences", "blast radius", "links", "sms", "country rules", "dlt"),
 )
 PROVIDERS = {
     "email": ("file", "smtp", "sendgrid"),
@@ -82,6 +83,7 @@ def _read(report: Report, tree: Tree, rules: tuple[Rule, ...]) -> Policy:
         providers=_providers(report, providers),
         sending=read_sending(report, fields, providers, PROVIDERS),
         ads_consent=_ads_consent(fields),
+        audiences=read_audiences(report, fields.get("audiences")),
         blast_radius=_blast_radius(report, fields),
         links=read_links(report, fields.get("links")),
         sms=read_sms(report, fields.get("sms")),

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from engine.language.audiences import AUDIENCE, ID
+from engine.language.audiences import KEYS as AUDIENCE_KEYS
 from engine.language.context import CHANNELS
 from engine.language.countries import DLT, SWITCH
 from engine.language.journeys import CHANGES, KEYS, REQUIRED, STOP
@@ -234,6 +236,22 @@ _RULES: dict[str, Schema] = {
         "When a journey or a provider pauses itself.",
     ),
     "ads consent": say(choice(("opt-in", "opt-out")), "Who may be put on ad audiences."),
+    "audiences": say(
+        {
+            "type": "object",
+            "propertyNames": text(AUDIENCE),
+            "additionalProperties": mapping(
+                AUDIENCE_KEYS,
+                {
+                    "list": say(text(ID), "The platform's id of the list, in quotes."),
+                    "account": say(text(ID), "Google: the account that owns it, only digits."),
+                    "login account": say(text(ID), "Google: the manager account, if any."),
+                    "provider": say(choice(("api", "file")), "file: write files, send nothing."),
+                },
+            ),
+        },
+        "The ad audiences that are kept up to date at Google and Meta.",
+    ),
     "country rules": say(
         {
             "type": "object",
