@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -67,12 +70,26 @@ class GoogleSimulator(Simulator):
         self.statuses: dict[str, dict[str, Any]] = {}
         self.wrong: list[str] = []
         self._number = 0
+        self._working: dict[int, tuple[asyncio.TimerHandle, Callable[[], None]]] = {}
         self._judges: dict[str, Draft202012Validator] = {}
         if self.spec is not None:
             definitions = json.loads(self.spec.read_text())["$defs"]
             for name in (*_SCHEMAS.values(), "AudienceMember"):
                 schema = {"$ref": f"#/$defs/{name}", "$defs": definitions}
                 self._judges[name] = Draft202012Validator(schema)
+
+    def finish(self, number: int) -> None:
+        """Be done with the request of that number now, however long it was to take."""
+        timer, work = self._working.pop(number)
+        done = threading.Event()
+
+        def now() -> None:
+            timer.cancel()
+            work()
+            done.set()
+
+        self._loop.call_soon_threadsafe(now)
+        done.wait(10)
 
     def reply(self, request: Request) -> Answer:
         path, _, query = request.path.partition("?")
@@ -128,10 +145,11 @@ class GoogleSimulator(Simulator):
             self.lists.ask(audience, (one for row in rows for one in row))
         seconds = self.processing(self._number, method)
         before = asked.get("removeAsOfTime", "")
+        work = partial(self._work, reference, method, audience, rows, before)
         if seconds:
-            self._loop.call_later(seconds, self._work, reference, method, audience, rows, before)
+            self._working[self._number] = (self._loop.call_later(seconds, work), work)
         else:
-            self._work(reference, method, audience, rows, before)
+            work()
         took = Took(reference, audience, reference)
         return _json(200, {"requestId": reference})._replace(took=(took,))
 
