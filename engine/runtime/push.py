@@ -34,7 +34,7 @@ from engine.store.listings import Coming, Fresh, Member
 
 #: Members read, hashed and made ready at a time.
 PREPARED = 2_000
-#: Real seconds after which nothing of a call can arrive any more, whoever made it.
+#: Longer than the longest call: it waits 5 s for a connection and 30 s for the answer.
 SETTLED = 90.0
 #: Real seconds before a platform is asked for its progress again, and the most.
 LOOK, LOOK_MOST = 1.0, 300.0
@@ -76,6 +76,8 @@ class Pusher:
     platform: Callable[[str], AdPlatform]
     #: real time, in seconds
     timer: Callable[[], float] = time.monotonic
+    #: real seconds after which nothing of a call can arrive any more, whoever made it
+    settled: float = SETTLED
     _open: dict[str, AdPlatform] = field(default_factory=dict)
 
     def audiences(self) -> Mapping[str, AdList]:
@@ -116,7 +118,7 @@ class Pusher:
                     self._open[ad_list.platform] = self.platform(ad_list.platform)
                 platform = self._open[ad_list.platform]
                 turn = _Turn(self.shell, platform, ad_list, self.shell.policy(), done, self.timer)
-                turn.recover()
+                turn.recover(self.settled)
                 while turn.remove():
                     pass
                 return additions and not done.problem and turn.add()
@@ -140,10 +142,10 @@ class _Turn:
     def audience(self) -> str:
         return self.ad_list.audience
 
-    def recover(self) -> None:
+    def recover(self, settled: float) -> None:
         now = self.shell.clock.now()
         with self.shell.database.probing() as connection:
-            calls_store.recover(connection, self.audience, now, now - self.shell.real(SETTLED))
+            calls_store.recover(connection, self.audience, now, now - self.shell.real(settled))
 
     def remove(self) -> bool:
         """Mark who is to come off, hear what the platform has done, and send one batch of
