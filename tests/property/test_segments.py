@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.core.profiles import absorb
 from engine.core.segments import Change, Standing, Stay, Step, Subject, follow, judge
-from engine.core.segments.follow import Book, Held
+from engine.core.segments.standing import Book, Held
 from engine.model.event import Event
 from engine.model.profile import Profile
 from tests.property.segment_naive import World, member

@@ -42,6 +42,8 @@ class Subject:
     stays: Sequence[Stay] = ()
     consents: Mapping[tuple[str, str], Consent] = field(default_factory=dict)
     lists: frozenset[str] = frozenset()
+    #: segments that could not be decided, and why
+    faults: list[tuple[str, Exception]] = field(default_factory=list)
     _facts: dict[str, tuple[Profile, dict[str, Any]]] = field(default_factory=dict)
 
     def profile_facts(self, currency: str) -> dict[str, Any]:

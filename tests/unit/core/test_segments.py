@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.core.segments import Subject, Verdict, judge, touch_of
-from engine.core.segments.follow import Book, Held, Standing, Step, follow
+from engine.core.segments.standing import Book, Held, Standing, Step, follow
 from engine.core.shopper import Past, ShopperHistory
 from engine.model.event import Event
 from engine.model.profile import Profile

@@ -160,6 +160,18 @@ def follow(
     return changes
 
 
+def look_now(
+    book: Book, subject: Subject, standings: dict[str, Standing], names: Iterable[str], at: datetime
+) -> list[Change]:
+    """Decide anew at ``at`` whether the shopper is in these segments; gives what was otherwise."""
+    changes: list[Change] = []
+    for name in names:
+        since = standings.get(name, Standing()).since
+        moment = at if since is None else max(at, since)
+        _look(book.held[name], subject, standings, moment, "", changes)
+    return changes
+
+
 def _catch_up(
     book: Book, subject: Subject, standings: dict[str, Standing], steps: Sequence[Step]
 ) -> None:
@@ -185,8 +197,10 @@ def _pass_time(
         if one is None:
             continue
         look_at = standing.look_at
+        # By a definition that is new to them, nobody enters or leaves.
+        told = [] if one.unknown(subject.profile.id) else passed
         while look_at is not None and look_at <= until:
-            _look(one, subject, standings, look_at, "", passed)
+            _look(one, subject, standings, look_at, "", told)
             look_at = standings[name].look_at
     changes += sorted(passed, key=lambda change: change.at)
 
@@ -201,9 +215,15 @@ def _look(
 ) -> None:
     name = one.segment.name
     standing = standings.get(name, Standing())
-    member, look_at = judge(one.segment.rule, subject, at, one.segment.setting, one.scale)
-    if look_at is not None and look_at <= at:
-        raise AssertionError(f"segment '{name}' would be looked at for ever")
+    try:
+        member, look_at = judge(one.segment.rule, subject, at, one.segment.setting, one.scale)
+        if look_at is not None and look_at <= at:
+            raise AssertionError(f"segment '{name}' would be looked at for ever")
+    except Exception as error:
+        # A fault of one segment hurts no other and no event (P10): they stay where they are.
+        subject.faults.append((name, error))
+        standings[name] = standing._replace(look_at=None)
+        return
     if member == standing.member:
         standings[name] = Standing(member, standing.since, look_at)
         return
