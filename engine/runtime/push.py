@@ -84,11 +84,18 @@ class Pusher:
         return self.shell.policy().audiences
 
     def letting_go(self) -> bool:
-        """Whether somebody waits to be let go."""
-        if not self.audiences():
+        """Whether somebody waits to be let go whom a platform may be told of now."""
+        audiences = self.audiences()
+        if not audiences:
             return False
         with self.shell.database.probing() as connection:
-            return off_store.letting_go(connection)
+            return off_store.letting_go(connection, audiences, self.shell.clock.now())
+
+    def open(self, name: str) -> AdPlatform:
+        """The platform of that name, opened once. Raises ``ConfigError``."""
+        if name not in self._open:
+            self._open[name] = self.platform(name)
+        return self._open[name]
 
     def push(self, seconds: float = 3.0, only: Sequence[str] = ()) -> list[Pushed]:
         """Bring the audiences (``only`` those named) as far as ``seconds`` of real time allow.
@@ -114,9 +121,7 @@ class Pusher:
                 done.busy = True
                 return False
             try:
-                if ad_list.platform not in self._open:
-                    self._open[ad_list.platform] = self.platform(ad_list.platform)
-                platform = self._open[ad_list.platform]
+                platform = self.open(ad_list.platform)
                 turn = _Turn(self.shell, platform, ad_list, self.shell.policy(), done, self.timer)
                 turn.recover(self.settled)
                 while turn.remove():

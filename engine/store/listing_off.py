@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import LiteralString
 
-from engine.store.database import Connection
+from engine.store.database import Connection, texts
 from engine.store.listings import _BLOCKED, _NO_NO, _WANTED, AdsConsent
 
 _LIVE: LiteralString = "l.off_at is null and l.status not in ('removing', 'removed')"
@@ -132,11 +133,18 @@ def drop_unsent(connection: Connection, audience: str, now: datetime) -> int:
     ).rowcount
 
 
-def letting_go(connection: Connection) -> bool:
-    """Whether somebody is to be let go of whom the platforms do not yet know. Two index probes."""
+def letting_go(connection: Connection, audiences: Iterable[str], now: datetime) -> bool:
+    """Whether somebody is to be let go of one of ``audiences`` whose platform does not know it
+    yet, and may be told. A few index probes."""
     row = connection.execute(
         """
-        select exists (select from audience_member where listed and not wanted limit 1)
-        """
+        select exists (
+            select from unnest(%s::text[]) as a(audience)
+             where exists (select from audience_member m
+                            where m.audience = a.audience and m.listed and not m.wanted)
+               and not exists (select from audience_hold h where h.until > %s
+                           and h.subject in (a.audience, split_part(a.audience, '/', 1))))
+        """,
+        [texts(audiences), now],
     ).fetchone()
     return row is not None and bool(row[0])
