@@ -25,7 +25,7 @@ def let_go(connection: Connection, audience: str, now: datetime) -> int:
              where m.audience = %(audience)s and m.listed and not m.wanted
                for update skip locked),
         given_up as (
-            update audience_member m set listed = false, synced_at = %(now)s
+            update audience_member m set listed = false, synced_at = null
               from free where m.ctid = free.ctid
             returning m.profile_id, m.enrollment_id, m.changed_at),
         gone as (
@@ -110,7 +110,7 @@ def forget(connection: Connection, audience: str) -> int:
     """Open the places of those who have no row that stays, so that they can come again."""
     return connection.execute(
         """
-        update audience_member m set listed = false
+        update audience_member m set listed = false, synced_at = null
          where m.audience = %s and m.listed and m.wanted
            and not exists (select from audience_listing l where l.profile_id = m.profile_id
                               and l.audience = m.audience and l.off_at is null

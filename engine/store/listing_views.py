@@ -13,7 +13,8 @@ FETCH = 1000
 
 
 class Figures(NamedTuple):
-    """One list, in members. ``wanted`` by a run, whatever consent says; ``ready`` to be sent;
+    """One list, in members. ``wanted`` by a run, whatever consent says; ``listed``: of these and
+    those to be let go, the ones that a file or a row speaks for; ``ready`` to be sent;
     ``sent`` and not yet confirmed; ``leaving``: to come off and not confirmed off; ``still``: of
     these and of those not looked at yet, the ones who have bought. The delays are those from the
     accepted order to the confirmed removal, in seconds of the shop's clock, of the last 30 days.
@@ -21,6 +22,7 @@ class Figures(NamedTuple):
 
     audience: str
     wanted: int
+    listed: int
     ready: int
     sent: int
     confirmed: int
@@ -37,13 +39,14 @@ class Figures(NamedTuple):
 def figures(connection: Connection, audiences: Sequence[str], now: datetime) -> list[Figures]:
     rows = connection.execute(
         """
-        select a.audience, w.wanted, l.ready, l.sent, l.confirmed, l.refused, l.leaving, l.removed,
-               l.still + w.still, l.p50, l.p99, l.most,
+        select a.audience, w.wanted, w.listed, l.ready, l.sent, l.confirmed, l.refused, l.leaving,
+               l.removed, l.still + w.still, l.p50, l.p99, l.most,
                coalesce((select reason from audience_hold h where h.until > %(now)s
                    and h.subject in (a.audience, split_part(a.audience, '/', 1)) limit 1), '')
           from unnest(%(audiences)s::text[]) as a(audience)
          cross join lateral (
                select count(distinct m.profile_id) filter (where m.wanted) as wanted,
+                      count(distinct m.profile_id) filter (where m.listed) as listed,
                       count(distinct m.profile_id) filter (where m.listed and not m.wanted
                           and r.status = 'stopped' and not exists (
                               select from audience_member o
@@ -194,3 +197,77 @@ def tidy(connection: Connection, audience: str, before: datetime) -> None:
         "delete from audience_size where audience = %s and at < %s",
     ):
         connection.execute(statement, [audience, before])
+
+
+class Call(NamedTuple):
+    """One request to a platform; ``wire_ms``: real time from the gate to the call."""
+
+    action: str
+    members: int
+    status: str
+    claimed_at: datetime
+    settled_at: datetime | None
+    wire_ms: float | None
+    detail: str
+
+
+def calls(connection: Connection, audience: str, limit: int = 10) -> list[Call]:
+    """The last requests of a list, the latest first."""
+    rows = connection.execute(
+        """
+        select action, members, status, claimed_at, settled_at, wire_ms::float8, detail
+          from audience_request where audience = %s order by claimed_at desc limit %s
+        """,
+        [audience, limit],
+    )
+    return [Call(*row) for row in rows]
+
+
+def problems(connection: Connection, audience: str) -> dict[str, int]:
+    """Why the platform has refused members, counted."""
+    rows = connection.execute(
+        """
+        select problem, count(*) from audience_listing
+         where audience = %s and status = 'refused' group by 1 order by 2 desc
+        """,
+        [audience],
+    )
+    return {str(problem): int(count) for problem, count in rows}
+
+
+class OnLists(NamedTuple):
+    """What the audit tells of all lists: members confirmed there, those who are to come off, of
+    them those who have bought, removals after a purchase, and the delays of these."""
+
+    members: int
+    leaving: int
+    still: int
+    let_go: int
+    delay_p50: float | None
+    delay_p99: float | None
+    wire_ms: float | None
+
+
+def on_lists(connection: Connection) -> OnLists:
+    row = connection.execute(
+        """
+        select (select count(*) from audience_listing
+                 where status = 'confirmed' and off_at is null),
+               (select count(*) from audience_listing
+                 where off_at is not null and status <> 'removed')
+               + (select count(*) from audience_member where listed and not wanted),
+               (select count(*) from audience_listing
+                 where off_reason = 'stopped' and off_at is not null and status <> 'removed')
+               + (select count(*) from audience_member m
+                    join enrollment r on r.profile_id = m.profile_id and r.id = m.enrollment_id
+                   where m.listed and not m.wanted and r.status = 'stopped'),
+               count(delay), percentile_cont(0.5) within group (order by delay),
+               percentile_cont(0.99) within group (order by delay),
+               (select max(wire_ms)::float8 from audience_request where action = 'add')
+          from (select extract(epoch from removed_at - off_at)::float8 as delay
+                  from audience_listing
+                 where off_reason = 'stopped' and status = 'removed') x
+        """
+    ).fetchone()
+    assert row is not None
+    return OnLists(*row)

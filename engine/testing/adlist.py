@@ -39,6 +39,10 @@ class AdLists:
         with self._lock:
             return len(self._people[audience])
 
+    def sizes(self) -> dict[str, int]:
+        with self._lock:
+            return {audience: len(people) for audience, people in self._people.items()}
+
     def ask(self, audience: str, identifiers: Iterable[str]) -> None:
         with self._lock:
             self.asked.update((audience, one) for one in identifiers)

@@ -23,7 +23,7 @@ from engine.testing.google import GoogleSimulator
 from engine.testing.meta import MetaSimulator
 
 NOW = datetime(2026, 11, 24, 10, tzinfo=UTC)
-GOOGLE = AdList("google/left-behind", "77", "1234567890")
+GOOGLE = AdList("google/left-behind", "7700", "1234567890")
 META = AdList("meta/left-behind", "238500")
 LISTS = {GOOGLE.audience: GOOGLE, META.audience: META}
 
@@ -43,7 +43,7 @@ class AdShop:
 
     def __post_init__(self) -> None:
         shell = Shell(
-            self.database, self.clock, lambda *_: JourneyBook({}, "USD"), lambda: self.policy
+            self.database, self.clock, lambda *_: JourneyBook(), lambda: self.policy
         )
         self.pusher = Pusher(shell, lambda name: self.platforms[name])
 
