@@ -32,6 +32,7 @@ from engine.language.schema_forms import (
     say,
     text,
 )
+from engine.language.schema_segments import segment_schema
 from engine.language.schema_steps import step_forms
 from engine.language.sending import AUTO_PAUSE, COUNT, DAY, OFF, RATE, SENDER, SHARE, WARM_UP
 from engine.language.shop import SHOP
@@ -336,9 +337,13 @@ def rules_schema() -> Schema:
 
 
 #: The schemas by what they are of.
-SCHEMAS: dict[str, Callable[[], Schema]] = {"journeys": journey_schema, "rules": rules_schema}
+SCHEMAS: dict[str, Callable[[], Schema]] = {
+    "journeys": journey_schema,
+    "rules": rules_schema,
+    "segments": segment_schema,
+}
 
 
 def schema_text(name: str) -> str:
-    """The schema of ``journeys`` or ``rules`` as the file that is published."""
+    """The schema of ``journeys``, ``rules`` or ``segments`` as the file that is published."""
     return json.dumps(SCHEMAS[name](), indent=2, ensure_ascii=False) + "\n"

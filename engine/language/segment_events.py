@@ -10,6 +10,7 @@ from engine.language.moments import read_moment
 from engine.language.segment_reading import Reading, read_test
 from engine.language.sense_names import check_name
 from engine.language.spans import read_span
+from engine.language.tree import Tree
 from engine.model.journey import Condition
 from engine.model.segment import Did, Measure, Nth, Rule, Span, Window
 
@@ -47,19 +48,19 @@ _ONCE, _NEVER = Span(low=Decimal(1), text="at least 1"), Span(Decimal(0), Decima
 
 def did(reading: Reading, fields: Fields, kind: str, path: str) -> Rule | None:
     event, window = _event(reading, fields, kind), _window(reading, fields)
-    condition = read_test(reading, fields.get("if"), f"{path}/if", ("event", "profile"))
+    condition = _test(reading, fields.get("if"), f"{path}/if", event)
     span: Span | None = _NEVER if kind == "did not" else _ONCE
     measure: Measure = "times"
     value = None
     if kind == "did":
-        span, measure, value = _measure(reading, fields, path)
+        span, measure, value = _measure(reading, fields, path, event)
     if event is None or window is None or span is None:
         return None
     return Did((event,), window, span, measure, condition, value, path)
 
 
 def _measure(
-    reading: Reading, fields: Fields, path: str
+    reading: Reading, fields: Fields, path: str, event: str | None
 ) -> tuple[Span | None, Measure, Condition | None]:
     report = reading.report
     given = [name for name in ("times", *MEASURES) if name in fields]
@@ -75,7 +76,7 @@ def _measure(
             report.add("J005", fields.key_place("is"), "'is' of what?", hint)
             return None, "times", None
         return (_ONCE if node is None else read_span(report, node, "'times'")), "times", None
-    value = read_test(reading, node, f"{path}/{name}", ("event", "profile"))
+    value = _test(reading, node, f"{path}/{name}", event)
     test = fields.get("is")
     if test is None:
         message = f"'{name}' needs 'is'"
@@ -87,7 +88,7 @@ def _measure(
 
 def nth(reading: Reading, fields: Fields, kind: str, path: str) -> Rule | None:
     event, window = _event(reading, fields, kind), _window(reading, fields)
-    condition = read_test(reading, fields.get("if"), f"{path}/if", ("event", "profile"))
+    condition = _test(reading, fields.get("if"), f"{path}/if", event)
     if event is None or window is None:
         return None
     return Nth("first" if kind == "first" else "last", event, window, condition, path)
@@ -102,7 +103,7 @@ def message(reading: Reading, fields: Fields, kind: str, path: str) -> Rule | No
         return None
     fate = fields.choice(given[0], tuple(FATES))
     window = _window(reading, fields)
-    condition = read_test(reading, fields.get("if"), f"{path}/if", ("event", "profile"))
+    condition = _test(reading, fields.get("if"), f"{path}/if", None)
     times, span = fields.get("times"), _ONCE if given[0] == "was" else _NEVER
     if times is not None:
         if given[0] == "was not":
@@ -122,6 +123,10 @@ def message(reading: Reading, fields: Fields, kind: str, path: str) -> Rule | No
         reading.report.add("J011", fields.key_place(given[0]), message, "write 'message: email'")
         return None
     return Did(tuple(names), window, span, "times", condition, None, path)
+
+
+def _test(reading: Reading, node: Tree | None, path: str, event: str | None) -> Condition | None:
+    return read_test(reading, node, path, ("event", "profile"), event=event)
 
 
 def _event(reading: Reading, fields: Fields, kind: str) -> str | None:

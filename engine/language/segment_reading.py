@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.core.conditions import names_used
 from engine.language.fields import read_condition
 from engine.language.report import Place, Report
-from engine.language.sense_names import check_name
+from engine.language.sense_names import check_fields, check_name
 from engine.language.tree import Scalar, Tree
 from engine.model.journey import Condition
 
@@ -37,8 +37,10 @@ def read_test(
     names: tuple[str, ...],
     *,
     history: bool = False,
+    event: str | None = None,
 ) -> Condition | None:
-    """Compile a condition that may read ``names``; with ``history`` it may call bought() too."""
+    """Compile a condition that may read ``names``; with ``history`` it may call bought() too.
+    ``event`` is the name of the event that it is about, if one is known."""
     if node is None:
         return None
     condition = read_condition(reading.report, node, path)
@@ -59,7 +61,9 @@ def read_test(
         message = "bought(), did() and count() mean nothing in the 'if' of an event"
         reading.report.add("S004", node.place, message, hint)
         return None
-    for event, _ in condition.history:
-        at = node.text.find(event)
-        check_name(reading.report, event, node.at(at) if at >= 0 else node.place)
+    for name, _ in condition.history:
+        at = node.text.find(name)
+        check_name(reading.report, name, node.at(at) if at >= 0 else node.place)
+    if event is not None:
+        check_fields(reading.report, event, condition, node)
     return None if foreign else condition

@@ -91,9 +91,10 @@ def _together(
 
 def _all_or_any(reading: Reading, fields: Fields, kind: str, path: str) -> Rule | None:
     node = fields.get(kind)
-    if node is None or not read_list(reading.report, node, f"'{kind}'"):
+    if not isinstance(node, Listing):
+        if node is not None:
+            read_list(reading.report, node, f"'{kind}'")  # says so
         return None
-    assert isinstance(node, Listing)
     return _together(reading, node, f"{path}/{kind}", All if kind == "all" else Either)
 
 

@@ -120,6 +120,31 @@ def _facts(subject: Subject, at: datetime, setting: Setting, past: Past | None) 
 
 
 def _did(rule: Did, subject: Subject, at: datetime, setting: Setting) -> Verdict:
+    found, values = _matching(rule, subject, at, setting)
+
+    def test(first: int, end: int) -> bool:
+        return rule.span.holds(_measured(rule, values, first, end))
+
+    return Verdict(*walk(found, rule.window, at, test))
+
+
+def measured(rule: Did, subject: Subject, at: datetime, setting: Setting) -> Decimal | int | None:
+    """What the rule's measure is at ``at``; None where there is nothing to measure."""
+    found, values = _matching(rule, subject, at, setting)
+    inside = [
+        place
+        for place, past in enumerate(found)
+        if enters(rule.window, past.time) <= at
+        and ((gone := leaves(rule.window, past.time)) is None or at < gone)
+    ]
+    first, end = (inside[0], inside[-1] + 1) if inside else (0, 0)
+    return _measured(rule, values, first, end)
+
+
+def _matching(
+    rule: Did, subject: Subject, at: datetime, setting: Setting
+) -> tuple[list[Past], list[Decimal | int]]:
+    """The events that the rule asks about, in order of time, and what each is worth."""
     found = []
     values: list[Decimal | int] = []
     for name in rule.events:
@@ -138,11 +163,7 @@ def _did(rule: Did, subject: Subject, at: datetime, setting: Setting) -> Verdict
         worth = [(past, _value(rule.value, _facts(subject, at, setting, past))) for past in found]
         found = [past for past, value in worth if value is not None]
         values = [value for _, value in worth if value is not None]
-
-    def test(first: int, end: int) -> bool:
-        return rule.span.holds(_measured(rule, values, first, end))
-
-    return Verdict(*walk(found, rule.window, at, test))
+    return found, values
 
 
 def _measured(rule: Did, values: list[Decimal | int], first: int, end: int) -> Decimal | int | None:
