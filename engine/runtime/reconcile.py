@@ -18,6 +18,7 @@ from engine.model.audience import AdList, Size
 from engine.ports import AdPlatform
 from engine.runtime.push import Pusher, digest_of
 from engine.runtime.shell import Shell
+from engine.store import listing_calls as calls_store
 from engine.store import listing_off as off_store
 from engine.store import listing_views as views_store
 from engine.store.database import Connection
@@ -65,7 +66,7 @@ def _look(pusher: Pusher, ad_list: AdList) -> Day:
     mended = 0
     try:
         platform = pusher.open(ad_list.platform)
-        mended = _own_side(shell, platform, name)
+        mended = _own_side(shell, platform, name, pusher.settled)
         size = platform.size(ad_list)
         note = size.note
     except (DeliveryError, OutcomeUnknown, ConfigError) as error:
@@ -85,11 +86,12 @@ def _look(pusher: Pusher, ad_list: AdList) -> Day:
     return day
 
 
-def _own_side(shell: Shell, platform: AdPlatform, audience: str) -> int:
+def _own_side(shell: Shell, platform: AdPlatform, audience: str, settled: float) -> int:
     policy = shell.policy()
     marked: list[tuple[int, int]] = []
     with shell.database.connection() as connection:
         now = shell.clock.now()
+        calls_store.recover(connection, audience, now, now - shell.real(settled))
         mended = off_store.unwanted(connection, audience, policy.ads_consent, now)
         for one in views_store.standing(connection, audience):
             row = platform.row(one.profile_id, one.traits, policy.shop.country)

@@ -52,7 +52,7 @@ class GoogleSimulator(Simulator):
                     Nothing keeps their order.
     ``bad``         identifiers that come out wrong, by reason (without PROCESSING_ERROR_REASON_).
     ``passing``     identifiers that come out wrong once, with INTERNAL_ERROR.
-    ``lists``       the truth.
+    ``lists``       the truth. ``working``: by number the requests that are worked on still.
     ``shown``       what the list's size is said to be, given the true one.
     """
 
@@ -70,7 +70,7 @@ class GoogleSimulator(Simulator):
         self.statuses: dict[str, dict[str, Any]] = {}
         self.wrong: list[str] = []
         self._number = 0
-        self._working: dict[int, tuple[asyncio.TimerHandle, Callable[[], None]]] = {}
+        self.working: dict[int, tuple[asyncio.TimerHandle, Callable[[], None]]] = {}
         self._judges: dict[str, Draft202012Validator] = {}
         if self.spec is not None:
             definitions = json.loads(self.spec.read_text())["$defs"]
@@ -80,7 +80,7 @@ class GoogleSimulator(Simulator):
 
     def finish(self, number: int) -> None:
         """Be done with the request of that number now, however long it was to take."""
-        timer, work = self._working.pop(number)
+        timer, work = self.working.pop(number)
         done = threading.Event()
 
         def now() -> None:
@@ -147,7 +147,7 @@ class GoogleSimulator(Simulator):
         before = asked.get("removeAsOfTime", "")
         work = partial(self._work, reference, method, audience, rows, before)
         if seconds:
-            self._working[self._number] = (self._loop.call_later(seconds, work), work)
+            self.working[self._number] = (self._loop.call_later(seconds, work), work)
         else:
             work()
         took = Took(reference, audience, reference)
