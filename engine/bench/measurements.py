@@ -13,6 +13,7 @@ from engine.bench import (
     latency,
     memory,
     render,
+    segments,
     simulate,
     stop,
     timers,
@@ -38,6 +39,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "deliver": deliver.measure,
     "callbacks": callbacks.measure,
     "stop": stop.measure,
+    "segments": segments.measure,
     "simulate": simulate.measure,
     "memory": memory.measure,
 }

@@ -30,6 +30,10 @@ class Sizes:
     stopped: int
     simulated: int
     remembered: tuple[int, ...]
+    segments: int = 50
+    segmented: int = 1_000
+    segment_rate: int = 500
+    segment_events: int = 500
 
 
 SCALES = {
@@ -64,5 +68,7 @@ SCALES = {
         stopped=6_000,
         simulated=200_000,
         remembered=(100_000, 1_000_000),
+        segmented=1_000_000,
+        segment_events=10_000,
     ),
 }

@@ -87,6 +87,22 @@ def write(connection: Connection, rows: list[Row]) -> None:
     )
 
 
+def look_at(connection: Connection, places: Iterable[tuple[int, str]], moment: datetime) -> None:
+    """Have each (profile, segment) looked at by that moment."""
+    some = sorted(set(places))
+    if some:
+        connection.execute(
+            """
+            insert into segment_member as m (profile_id, segment, member, look_at)
+            select t.profile, t.segment, false, %s
+              from unnest(%s::bigint[], %s::text[]) as t(profile, segment)
+            on conflict (profile_id, segment) do update set
+                look_at = least(m.look_at, excluded.look_at)
+            """,
+            [moment, ids(profile for profile, _ in some), texts(name for _, name in some)],
+        )
+
+
 def count(connection: Connection, writer: str, days: Iterable[Day]) -> None:
     """Add to the days. No other transaction may be counting for ``writer``."""
     some = sorted(days)

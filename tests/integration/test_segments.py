@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from engine.store import segment_desk
 from engine.store.database import Connection
 from tests.integration.runtime_kit import LEFT, Make, Pipeline, identify
 from tests.integration.segment_kit import Segments
+from tests.integration.versions_kit import World, new_project
 from tests.unit.core.build import (
     T0,
     at,
@@ -245,6 +247,29 @@ def test_runs_and_goals_of_journeys(make: Make) -> None:
     assert names() == ["was", "goal", "gold"]
     segments.at(at(days=2))
     assert names() == ["goal", "gold"]
+
+
+def test_whoever_leaves_a_journey_by_an_edit_leaves_its_segment(
+    shop: Pipeline, segments: Segments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.runtime.shelf.EVERY", 0.0)
+    cart = (
+        "journey: cart\non change: leave\ntrigger: {event: Product Added}\nsteps: [{wait: N days}]"
+    )
+    project = new_project(tmp_path / "shop", cart=cart.replace("N", "9"))
+    world = World(shop.database, project, T0)
+    segments.put(inside={"in journey": "cart"}, outside={"not": {"in journey": "cart"}})
+    world.apply()
+    world.accept(event("Product Added", T0))
+    world.work(T0)
+    assert (len(segments.members("inside")), len(segments.members("outside"))) == (1, 0)
+    shop.at(at(hours=1))
+    world.clock.move_to(at(hours=1))
+    world.write("cart", cart.replace("N", "8"))
+    world.apply(allowed=9)
+    world.work(at(hours=1))
+    segments.look()
+    assert (len(segments.members("inside")), len(segments.members("outside"))) == (0, 1)
 
 
 def test_consent_lists_places_and_scores(shop: Pipeline, segments: Segments) -> None:

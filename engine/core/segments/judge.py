@@ -16,12 +16,11 @@ from typing import Any, NamedTuple
 from engine.core.conditions import ConditionError, holds
 from engine.core.conditions.values import number
 from engine.core.consent import answer_of
-from engine.core.facts_view import seen
 from engine.core.ids import percentile
 from engine.core.moments import read_date
 from engine.core.segments.subject import Subject
 from engine.core.segments.whereabouts import lives_in
-from engine.core.segments.windows import TICK, enters, in_dates, leaves, walk
+from engine.core.segments.windows import TICK, counted, enters, in_dates, leaves, walk
 from engine.core.shopper import Past
 from engine.core.timing import local_to_utc
 from engine.core.zones import shopper_zone
@@ -61,6 +60,9 @@ def judge(
     rule: Rule, subject: Subject, at: datetime, setting: Setting, scale: Scale | None = None
 ) -> Verdict:
     """Decide ``rule`` for ``subject`` at ``at``. ``scale``: without it nobody has RFM scores."""
+    kind = rule.__class__
+    if kind is Did:
+        return _did(rule, subject, at, setting)  # type: ignore[arg-type]
     match rule:
         case All(parts=parts):
             return _both([judge(part, subject, at, setting, scale) for part in parts], True)
@@ -115,11 +117,15 @@ def _facts(subject: Subject, at: datetime, setting: Setting, past: Past | None) 
         "now": at,
     }
     if past is not None:
-        facts["event"] = seen(past.properties)
+        facts["event"] = subject.seen(past)
     return facts
 
 
 def _did(rule: Did, subject: Subject, at: datetime, setting: Setting) -> Verdict:
+    if rule.condition is None and rule.measure == "times" and len(rule.events) == 1:
+        quick = counted(rule.window, rule.span, subject.history.named(rule.events[0]), at)
+        if quick is not None:
+            return Verdict(*quick)
     found, values = _matching(rule, subject, at, setting)
 
     def test(first: int, end: int) -> bool:
@@ -148,7 +154,7 @@ def _matching(
     found = []
     values: list[Decimal | int] = []
     for name in rule.events:
-        for past in subject.history.times(name, None):
+        for past in subject.history.named(name):
             if not in_dates(rule.window, past.time):
                 continue
             if (
@@ -188,8 +194,8 @@ def _value(value: Condition, facts: dict[str, Any]) -> Decimal | int | None:
 
 
 def _nth(rule: Nth, subject: Subject, at: datetime, setting: Setting) -> Verdict:
-    known = list(subject.history.times(rule.event, None))
-    come = [past for past in known if past.time <= at]
+    known = subject.history.named(rule.event)
+    come = known if known and known[-1].time <= at else [p for p in known if p.time <= at]
     coming = known[len(come)].time if len(come) < len(known) else None
     if not come:
         return Verdict(False, coming)
@@ -212,7 +218,7 @@ def _if(condition: Condition, subject: Subject, at: datetime, setting: Setting) 
     value, _ = holds(condition, _facts(subject, at, setting, None))
     moments = []
     for name, within in condition.windows:
-        gone = [past.time + within + TICK for past in subject.history.times(name, None)]
+        gone = [past.time + within + TICK for past in subject.history.named(name)]
         moments.append(min((moment for moment in gone if moment > at), default=None))
     for name, _ in condition.history:
         times = [past.time for past in subject.history.times(name, at)]

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from engine.core.facts import profile_facts
-from engine.core.shopper import ShopperHistory
+from engine.core.facts_view import seen
+from engine.core.shopper import Past, ShopperHistory
 from engine.model.enrollment import Enrollment
 from engine.model.profile import Consent, Profile
 
@@ -44,7 +45,15 @@ class Subject:
     lists: frozenset[str] = frozenset()
     #: segments that could not be decided, and why
     faults: list[tuple[str, Exception]] = field(default_factory=list)
+    _seen: dict[str, dict[str, Any]] = field(default_factory=dict)
     _facts: dict[str, tuple[Profile, dict[str, Any]]] = field(default_factory=dict)
+
+    def seen(self, past: Past) -> dict[str, Any]:
+        """A past event as conditions see it, made once however many rules ask."""
+        found = self._seen.get(past.id)
+        if found is None:
+            found = self._seen[past.id] = seen(past.properties)
+        return found
 
     def profile_facts(self, currency: str) -> dict[str, Any]:
         """The profile as conditions see it, made once for each state of it."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from engine.core.shopper import Past
-from engine.model.segment import Window
+from engine.model.segment import Span, Window
 
 #: A window holds both its ends, so an event leaves it a tick after its last moment.
 TICK = timedelta(microseconds=1)
@@ -61,3 +61,25 @@ def walk(
             first += 1
         if test(first, end) != value:
             return value, moment
+
+
+def counted(
+    window: Window, span: Span, events: Sequence[Past], at: datetime
+) -> tuple[bool, datetime | None] | None:
+    """The same for the plain question how many there are, which most rules ask: from now on the
+    oldest leave, one after the other. None where more must be looked at."""
+    if window.ago or window.since or window.before or (events and events[-1].time > at):
+        return None
+    number = len(events)
+    within = window.within
+    if within is None:
+        return span.holds(number), None
+    first = number
+    begin = at - within
+    while first and events[first - 1].time >= begin:
+        first -= 1
+    value = span.holds(number - first)
+    for gone in range(first, number):
+        if span.holds(number - gone - 1) != value:
+            return value, events[gone].time + within + TICK
+    return value, None
