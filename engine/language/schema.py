@@ -247,6 +247,7 @@ _RULES: dict[str, Schema] = {
                     "list": say(text(ID), "The platform's id of the list, in quotes."),
                     "account": say(text(ID), "Google: the account that owns it, only digits."),
                     "login account": say(text(ID), "Google: the manager account, if any."),
+                    "segment": say(text(), "The segment whose members are on it."),
                     "provider": say(choice(("api", "file")), "file: write files, send nothing."),
                 },
             ),

@@ -14,12 +14,14 @@ class AdList:
     ``audience``  our name, ``google/left-behind``. ``list`` the platform's id of it.
     ``account``   whose list it is (Google). ``login_account``: the manager account through
                   which it is reached, "" for none.
+    ``segment``   the segment whose members are on it besides those of journeys, "" for none.
     """
 
     audience: str
     list: str
     account: str = ""
     login_account: str = ""
+    segment: str = ""
 
     @property
     def platform(self) -> str:

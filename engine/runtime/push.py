@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from uuid import uuid4
+from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from engine.errors import ConfigError, DeliveryError, OutcomeUnknown
 from engine.model.audience import AdList, Listed, Progress, Taken
@@ -27,6 +27,7 @@ from engine.model.policy import Policy
 from engine.ports import AdPlatform
 from engine.runtime.shell import Shell
 from engine.store import listing_calls as calls_store
+from engine.store import listing_feed as feed_store
 from engine.store import listing_off as off_store
 from engine.store import listings as listings_store
 from engine.store.database import Connection
@@ -124,6 +125,8 @@ class Pusher:
                 platform = self.open(ad_list.platform)
                 turn = _Turn(self.shell, platform, ad_list, self.shell.policy(), done, self.timer)
                 turn.recover(self.settled)
+                if ad_list.segment and not additions:
+                    turn.feed()
                 while turn.remove():
                     pass
                 return additions and not done.problem and turn.add()
@@ -151,6 +154,13 @@ class _Turn:
         now = self.shell.clock.now()
         with self.shell.database.probing() as connection:
             calls_store.recover(connection, self.audience, now, now - self.shell.real(settled))
+
+    def feed(self) -> None:
+        """Want the members of the segment on the list, and nobody else on its account."""
+        segment = self.ad_list.segment
+        with self.shell.database.connection() as connection:
+            now = self.shell.clock.now()
+            feed_store.feed(connection, self.audience, segment, place_of(segment), now)
 
     def remove(self) -> bool:
         """Mark who is to come off, hear what the platform has done, and send one batch of
@@ -328,6 +338,11 @@ class _Turn:
                     progress.detail,
                     failed=progress.state == "failed",
                 )
+
+
+def place_of(segment: str) -> str:
+    """The UUID that stands where a run would stand, of a place that a segment holds."""
+    return str(uuid5(NAMESPACE_OID, f"segment:{segment}"))
 
 
 def digest_of(cells: Sequence[str]) -> bytes:

@@ -16,9 +16,10 @@ from datetime import timedelta
 from engine.errors import ConfigError, DeliveryError, OutcomeUnknown
 from engine.model.audience import AdList, Size
 from engine.ports import AdPlatform
-from engine.runtime.push import Pusher, digest_of
+from engine.runtime.push import Pusher, digest_of, place_of
 from engine.runtime.shell import Shell
 from engine.store import listing_calls as calls_store
+from engine.store import listing_feed as feed_store
 from engine.store import listing_off as off_store
 from engine.store import listing_views as views_store
 from engine.store.database import Connection
@@ -66,7 +67,7 @@ def _look(pusher: Pusher, ad_list: AdList) -> Day:
     mended = 0
     try:
         platform = pusher.open(ad_list.platform)
-        mended = _own_side(shell, platform, name, pusher.settled)
+        mended = _own_side(pusher, platform, ad_list)
         size = platform.size(ad_list)
         note = size.note
     except (DeliveryError, OutcomeUnknown, ConfigError) as error:
@@ -86,12 +87,15 @@ def _look(pusher: Pusher, ad_list: AdList) -> Day:
     return day
 
 
-def _own_side(shell: Shell, platform: AdPlatform, audience: str, settled: float) -> int:
-    policy = shell.policy()
+def _own_side(pusher: Pusher, platform: AdPlatform, ad_list: AdList) -> int:
+    shell, audience, segment = pusher.shell, ad_list.audience, ad_list.segment
+    policy, settled = shell.policy(), pusher.settled
     marked: list[tuple[int, int]] = []
     with shell.database.connection() as connection:
         now = shell.clock.now()
         calls_store.recover(connection, audience, now, now - shell.real(settled))
+        if not segment:  # of one that config/winback.yaml named until now
+            feed_store.feed(connection, audience, "", place_of(""), now)
         mended = off_store.unwanted(connection, audience, policy.ads_consent, now)
         for one in views_store.standing(connection, audience):
             row = platform.row(one.profile_id, one.traits, policy.shop.country)

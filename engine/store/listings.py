@@ -36,7 +36,9 @@ _BLOCKED: LiteralString = """exists (select from identity i
 _WANTED: LiteralString = """exists (select from audience_member w
     left join enrollment e on e.profile_id = w.profile_id and e.id = w.enrollment_id
     where w.profile_id = l.profile_id and w.audience = l.audience and w.wanted
-      and coalesce(e.status, '') not in ('stopped', 'merged'))"""
+      and coalesce(e.status, '') not in ('stopped', 'merged')
+      and (w.segment = '' or exists (select from segment_member s where s.member
+            and s.profile_id = w.profile_id and s.segment = w.segment)))"""
 
 #: A request whose rows the platform may still be putting on: a removal might overtake it.
 _UNSETTLED: LiteralString = """exists (select from audience_request q

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from engine.errors import ConfigError
+from engine.runtime.reconcile import reconcile
 from engine.store.database import Database
 from engine.testing.google import GoogleSimulator
 from engine.testing.meta import MetaSimulator
@@ -322,3 +323,39 @@ def test_one_process_at_a_time(shop: AdShop, database_url: str) -> None:
         assert have
         assert shop.push()[G].busy
     assert shop.push()[G].added == 2
+
+
+def test_a_segments_members_are_on_its_list(shop: AdShop, google: GoogleSimulator) -> None:
+    fed = replace(GOOGLE, segment="top-customers")
+    shop.policy = replace(shop.policy, audiences={G: fed})
+    for profile in (1, 2, 3):
+        shop.shopper(profile, email=f"{profile}@example.com")
+        shop.sql(
+            "insert into segment_member values (%s, 'top-customers', %s)", profile, profile < 3
+        )
+    shop.run(3)  # on account of a journey
+    shop.push(3)
+    assert on(google) == {h(f"{n}@example.com") for n in (1, 2, 3)}
+    shop.sql("update segment_member set member = not member where profile_id in (1, 3)")
+    shop.buys(3)  # the segment wants them all the same, as one of buyers would
+    shop.push(3)
+    assert on(google) == {h("2@example.com"), h("3@example.com")}
+    shop.policy = replace(shop.policy, audiences={G: GOOGLE})
+    reconcile(shop.pusher)
+    shop.push(3)
+    assert on(google) == set(), "the audience is no longer the segment's"
+
+
+def test_nobody_is_added_who_has_just_left_the_segment(
+    shop: AdShop, google: GoogleSimulator
+) -> None:
+    shop.policy = replace(shop.policy, audiences={G: replace(GOOGLE, segment="top-customers")})
+    shop.shopper(1, email="1@example.com")
+    shop.sql("insert into segment_member values (1, 'top-customers', true)")
+    google.script([answering(429, b"{}")])
+    shop.push()
+    assert shop.states() == {"ready": 1}
+    shop.sql("update segment_member set member = false")
+    shop.on(100)
+    shop.push(2)
+    assert google.lists.asked[GOOGLE.list, h("1@example.com")] == 0

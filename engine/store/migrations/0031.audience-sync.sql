@@ -88,6 +88,11 @@ create table audience_size (
     primary key (audience, at)
 );
 
+-- Of a place that a segment holds, and no run, its name (enrollment_id is derived from it): it is
+-- as good as the membership.
+alter table audience_member add column segment text not null default '';
+create index audience_fed on audience_member (audience, profile_id) where segment <> '';
+
 -- The two kinds of work in audience_member: who comes, in order, and who is to be let go.
 create index audience_coming on audience_member (audience, profile_id) where wanted and not listed;
 create index audience_leaving on audience_member (audience, profile_id) where listed and not wanted;
