@@ -120,6 +120,9 @@ CHECKS = (
          where r.status = 'stopped' and e.identifiers && t.identifiers
            and pg_visible_in_snapshot(e.accept_xid, q.gate_snapshot)
            and not exists (
+               select from audience_member o where o.profile_id = l.profile_id
+                  and o.audience = l.audience and o.segment <> '')
+           and not exists (
                select from audience_member o
                  join enrollment s on s.profile_id = o.profile_id and s.id = o.enrollment_id
                  left join event x on x.id = s.stopped_by and x.profile_id = s.profile_id
