@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.audiences import PLATFORMS
+from engine.audiences import PLATFORMS, open_platform
 from engine.channels import find_receiver, open_channel
 from engine.clock import Clock, from_environment
 from engine.errors import ConfigError
@@ -15,6 +15,7 @@ from engine.language.keywords import default_keywords
 from engine.model.policy import Policy, Shop
 from engine.ports import Channel
 from engine.rendering.renderer import Renderer
+from engine.runtime.push import Pusher
 from engine.runtime.shelf import Shelf
 from engine.runtime.shell import Shell
 from engine.runtime.sync import SyncReport, sync_audiences
@@ -177,3 +178,8 @@ def audience_sync(settings: Settings, of: Shell) -> Callable[[], SyncReport]:
         )
 
     return sync
+
+
+def pusher(settings: Settings, of: Shell) -> Pusher:
+    """Keeps the audiences that have a list at a platform's API."""
+    return Pusher(of, lambda name: open_platform(name, settings))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from engine.model.audience import AdList, Hashed, Listed, Progress, Size, Taken
 from engine.model.lookup import Asked, Found
 from engine.model.message import Message, Receipt, Rendered
 from engine.model.profile import Profile
@@ -43,3 +44,26 @@ class Renderer(Protocol):
         key: str = "",
         address: str = "",
     ) -> Rendered: ...
+
+
+class AdPlatform(Protocol):
+    """The API of an ad platform.
+
+    ``batch`` members at most in a request, ``per_minute`` requests at most. ``add`` and
+    ``remove`` raise ``DeliveryError`` when the platform is known not to have the members, and
+    ``OutcomeUnknown`` when nobody can know; to do either twice is the same as once. ``request``
+    is our id of it (a UUID). A row is hashes only.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def per_minute(self) -> int: ...
+
+    def row(self, profile_id: int, traits: Mapping[str, Any], region: str) -> Hashed | None: ...
+    def add(self, ad_list: AdList, members: Sequence[Listed], request: str) -> Taken: ...
+    def remove(self, ad_list: AdList, members: Sequence[Listed], request: str) -> Taken: ...
+    def status(self, reference: str) -> Progress: ...
+    def size(self, ad_list: AdList) -> Size: ...

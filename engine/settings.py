@@ -19,6 +19,8 @@ from engine.errors import ConfigError
 
 SENDGRID = "https://api.sendgrid.com"
 TWILIO = "https://api.twilio.com"
+GOOGLE_DATAMANAGER = "https://datamanager.googleapis.com"
+META = "https://graph.facebook.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Settings:
     ``webhook_window``  seconds for which a provider's signed report is good (SendGrid repeats
                     one for a day); 0: for ever.
     ``*_base_url``  another address for a provider, such as a simulator's.
+    ``google_credentials``  path of the JSON key of a service account;
+                    ``google_datamanager_token`` an access token instead, such as a simulator's.
     ``smtp_tls``    "" plain, "starttls" (smtp://…?tls=starttls, default for port 587), or
                     "tls" from the first byte (smtps://).
     """
@@ -62,6 +66,12 @@ class Settings:
     smtp_user: str = field(default="", repr=False)
     smtp_password: str = field(default="", repr=False)
     smtp_tls: str = ""
+    google_datamanager_base_url: str = GOOGLE_DATAMANAGER
+    google_datamanager_token: str = field(default="", repr=False)
+    google_credentials: str = ""
+    meta_base_url: str = META
+    meta_access_token: str = field(default="", repr=False)
+    meta_app_secret: str = field(default="", repr=False)
 
     @classmethod
     def from_environment(
@@ -98,6 +108,14 @@ class Settings:
             twilio_auth_token=env.get("TWILIO_AUTH_TOKEN", ""),
             twilio_base_url=_url(env, "TWILIO_BASE_URL", TWILIO),
             **_smtp(env),
+            google_datamanager_base_url=_url(
+                env, "GOOGLE_DATAMANAGER_BASE_URL", GOOGLE_DATAMANAGER
+            ),
+            google_datamanager_token=env.get("GOOGLE_DATAMANAGER_TOKEN", ""),
+            google_credentials=env.get("GOOGLE_APPLICATION_CREDENTIALS", ""),
+            meta_base_url=_url(env, "META_BASE_URL", META),
+            meta_access_token=env.get("META_ACCESS_TOKEN", ""),
+            meta_app_secret=env.get("META_APP_SECRET", ""),
         )
 
     def to_environment(self) -> dict[str, str]:
@@ -123,6 +141,12 @@ class Settings:
             "TWILIO_AUTH_TOKEN": self.twilio_auth_token,
             "TWILIO_BASE_URL": self.twilio_base_url,
             "WINBACK_SMTP_URL": self._smtp_url(),
+            "GOOGLE_DATAMANAGER_BASE_URL": self.google_datamanager_base_url,
+            "GOOGLE_DATAMANAGER_TOKEN": self.google_datamanager_token,
+            "GOOGLE_APPLICATION_CREDENTIALS": self.google_credentials,
+            "META_BASE_URL": self.meta_base_url,
+            "META_ACCESS_TOKEN": self.meta_access_token,
+            "META_APP_SECRET": self.meta_app_secret,
         }
 
     def _smtp_url(self) -> str:

@@ -22,11 +22,15 @@ from engine.runtime import reports
 from engine.runtime.attempt import RETRY_UNKNOWN, TRIES
 from engine.runtime.calendar import to_do
 from engine.runtime.look_up import listing
+from engine.runtime.reconcile import lists_due
+from engine.runtime.segments import search as segment_search
+from engine.runtime.segments.files import SegmentFiles
 from engine.runtime.shell import SHARDS, Shell
 from engine.store import clock as clock_store
 from engine.store import lanes as lanes_store
 from engine.store import messages as messages_store
 from engine.store import outcomes as outcomes_store
+from engine.store import segments as segments_store
 from engine.store.audiences import AudienceStore
 from engine.store.database import Connection
 from workers import jobs
@@ -44,6 +48,8 @@ AUDIENCES = 5.0
 #: Seconds of the shop's clock between two looks at the calendars, and the least of real time.
 CALENDARS = 60.0
 CALENDARS_AT_LEAST = 1.0
+#: Seconds between two looks at the files of the segments.
+SEGMENTS = 1.0
 #: Seconds of real time between two looks at the rates and at what nobody knows of.
 WATCH = 60.0
 
@@ -51,9 +57,12 @@ WATCH = 60.0
 class Ticker:
     """Ticks, while this process holds the lease."""
 
-    def __init__(self, shell: Shell, queue: WorkQueue) -> None:
+    def __init__(
+        self, shell: Shell, queue: WorkQueue, segment_files: SegmentFiles | None = None
+    ) -> None:
         self.shell = shell
         self.queue = queue
+        self.segment_files = segment_files
         self.holder = f"{os.uname().nodename}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
     def tick(self) -> bool:
@@ -69,8 +78,11 @@ class Ticker:
             return False
 
     def audiences(self) -> None:
-        """Have the audience files written that have changed."""
+        """Have the audience files written that have changed, and the lists at the ad platforms
+        brought up to date; once a day they are held against what is wanted."""
         self._look("audiences", self._audiences_due, self.queue.sync)
+        self._look("ad lists", lambda: bool(self.shell.policy().audiences), self.queue.push)
+        self._look("ad lists of today", lambda: lists_due(self.shell), self.queue.reconcile)
 
     def calendars(self) -> None:
         """Have those looked for who have reached a calendar."""
@@ -79,6 +91,15 @@ class Ticker:
     def watch(self) -> None:
         """Have the rates watched and the unknown looked up."""
         self._look("rates", lambda: True, self.queue.watch)
+
+    def segments(self) -> None:
+        """Have the segments' files read, and shoppers searched for what is new in them."""
+        self._look("segments", self._segments_due, self.queue.segments)
+
+    def _segments_due(self) -> bool:
+        if self.segment_files is not None:
+            self.segment_files.look()
+        return segment_search.to_do(self.shell)
 
     def _look(self, what: str, due: Callable[[], bool], put: Callable[[], None]) -> None:
         try:
@@ -91,7 +112,9 @@ class Ticker:
 
     def _audiences_due(self) -> bool:
         with self.shell.database.connection() as connection:
-            return bool(AudienceStore(connection, self.shell.policy().ads_consent).due())
+            policy = self.shell.policy()
+            due = AudienceStore(connection, policy.ads_consent).due()
+            return any(name not in policy.audiences for name in due)
 
     def _find_work(self, connection: Connection) -> None:
         now = self.shell.clock.now()
@@ -99,6 +122,8 @@ class Ticker:
             self.queue.drain(lane)
         if clock_store.timers_due(connection, now):
             self.queue.wake()
+        if segments_store.looks_due(connection, now):
+            self.queue.look()
         lost = outcomes_store.abandoned(
             connection,
             now - self.shell.real(ABANDONED),
@@ -118,7 +143,9 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     at = jobs.bench()
-    ticker = Ticker(at.shell, at.queue)
+    shell = at.shell
+    files = SegmentFiles(shell.database, shell.clock, shell.policy, at.settings.project_dir)
+    ticker = Ticker(shell, at.queue, files)
     scheduler = BackgroundScheduler(
         executors={"default": ThreadPoolExecutor(1)},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": 30},
@@ -127,6 +154,7 @@ def main() -> int:
     scheduler.add_job(ticker.audiences, "interval", seconds=AUDIENCES)
     every = max(CALENDARS / at.shell.clock.speed, CALENDARS_AT_LEAST)
     scheduler.add_job(ticker.calendars, "interval", seconds=every)
+    scheduler.add_job(ticker.segments, "interval", seconds=SEGMENTS)
     scheduler.add_job(ticker.watch, "interval", seconds=WATCH)
     stop = threading.Event()
 

@@ -14,6 +14,10 @@ from engine.runtime.calendar import calendars_due, to_do
 from engine.runtime.deliver import THREADS, Deliverer
 from engine.runtime.drain import drain as drain_lane
 from engine.runtime.look_up import look_up
+from engine.runtime.push import Pusher
+from engine.runtime.reconcile import reconcile as reconcile_lists
+from engine.runtime.segments import search as segment_search
+from engine.runtime.segments.look import look as look_at_segments
 from engine.runtime.shell import SHARDS, Shell
 from engine.runtime.sync import SyncReport
 from engine.runtime.wake import wake as wake_due
@@ -43,6 +47,7 @@ class Bench:
     deliverer: Deliverer
     queue: WorkQueue
     sync: Callable[[], SyncReport]
+    pusher: Pusher
     held_back: bool = False
 
 
@@ -58,6 +63,7 @@ def bench() -> Bench:
         Deliverer(shell, hurry=HURRY),
         WorkQueue(connect(settings.redis_url)),
         bootstrap.audience_sync(settings, shell),
+        bootstrap.pusher(settings, shell),
     )
 
 
@@ -79,6 +85,8 @@ def drain(lane: int) -> None:
         # As long as there is little, one worker takes all there is; of much, each takes a part.
         lanes = SHARE if done.taken > MUCH else LANES
     _share_out(at, held)
+    if at.pusher.letting_go():
+        at.queue.push(front=True)
 
 
 def wake() -> None:
@@ -111,6 +119,20 @@ def sync() -> None:
         log.warning(problem)
 
 
+def push() -> None:
+    """Bring the lists at the ad platforms up to date: who has bought comes off first."""
+    for done in bench().pusher.push(PATIENCE):
+        if done.problem:
+            log.warning("audience %s: %s", done.audience, done.problem)
+
+
+def reconcile() -> None:
+    """Hold the lists at the ad platforms against what is wanted, once a day."""
+    for found in reconcile_lists(bench().pusher):
+        if found.mended or found.note:
+            log.warning("audience %s: %s", found.audience, found)
+
+
 def watch() -> None:
     """Count the providers' reports, pause what goes too far, and look up what nobody knows of."""
     at = bench()
@@ -127,6 +149,25 @@ def calendars() -> None:
         _hint_drains(at)
 
 
+def look() -> None:
+    """Look at shoppers whom time alone may have put into a segment or out of it."""
+    at = bench()
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        done = look_at_segments(at.shell)
+        if done.emitted:
+            _hint_drains(at)
+        if not done.looked:
+            break
+
+
+def segments() -> None:
+    """Go on with the search through all shoppers for segments whose definition is new."""
+    at = bench()
+    if segment_search.work(at.shell, PATIENCE).emitted:
+        _hint_drains(at)
+
+
 def look_again(name: str) -> None:
     """After a job has let go of its name: work that came while it ended, and whose hint was
     refused because the name was still taken, gets a new job."""
@@ -134,6 +175,8 @@ def look_again(name: str) -> None:
     kind, _, number = name.partition("-")
     if kind == "calendars" and to_do(at.shell):
         at.queue.calendars()
+    if kind == "push" and at.pusher.letting_go():
+        at.queue.push(front=True)
     if kind not in ("drain", "deliver") or (kind == "deliver" and at.held_back):
         return
     with at.shell.database.probing() as connection:

@@ -47,11 +47,24 @@ class WorkQueue:
     def sync(self) -> None:
         self._put("sync", "workers.jobs.sync")
 
+    def push(self, *, front: bool = False) -> None:
+        """``front``: before all else, for somebody has bought and is still on a list."""
+        self._put("push", "workers.jobs.push", front=front)
+
+    def reconcile(self) -> None:
+        self._put("reconcile", "workers.jobs.reconcile")
+
     def watch(self) -> None:
         self._put("watch", "workers.jobs.watch")
 
     def calendars(self) -> None:
         self._put("calendars", "workers.jobs.calendars")
+
+    def look(self) -> None:
+        self._put("look", "workers.jobs.look")
+
+    def segments(self) -> None:
+        self._put("segments", "workers.jobs.segments")
 
     def _put(self, name: str, job: str, *args: int, front: bool = False) -> None:
         for _ in range(2):

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.audiences import google, meta
+from engine.audiences.base import AdSettings
+from engine.audiences.google import Google
+from engine.audiences.meta import Meta
 from engine.audiences.values import Member, member
 
-__all__ = ["PLATFORMS", "Member", "Platform", "member"]
+__all__ = ["PLATFORMS", "Member", "Platform", "member", "open_platform"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +51,8 @@ PLATFORMS: Mapping[str, Platform] = {
     "google": Platform("google", google.COLUMNS, google.row),
     "meta": Platform("meta", meta.COLUMNS, meta.row),
 }
+
+
+def open_platform(name: str, settings: AdSettings) -> Google | Meta:
+    """The API of a platform. Raises ``ConfigError`` when a setting is missing."""
+    return Google.from_settings(settings) if name == "google" else Meta.from_settings(settings)

@@ -15,6 +15,7 @@ from engine.bench import (
     memory,
     reload,
     render,
+    segments,
     simulate,
     stop,
     timers,
@@ -42,6 +43,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "callbacks": callbacks.measure,
     "stop": stop.measure,
     "lint": lint.measure,
+    "segments": segments.measure,
     "simulate": simulate.measure,
     "memory": memory.measure,
 }

@@ -33,6 +33,10 @@ class Sizes:
     linted: int
     reloads: int  # one a second, after as many seconds without
     reload_waiting: int
+    segments: int = 50
+    segmented: int = 1_000
+    segment_rate: int = 500
+    segment_events: int = 500
 
 
 SCALES = {
@@ -73,5 +77,7 @@ SCALES = {
         linted=500,
         reloads=20,
         reload_waiting=50_000,
+        segmented=1_000_000,
+        segment_events=10_000,
     ),
 }

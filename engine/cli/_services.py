@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import redis
 
 from engine import bootstrap
+from engine.audiences import open_platform
 from engine.channels import open_channel
 from engine.cli import _sending
 from engine.embedded.postgres import find_binaries
@@ -45,6 +46,7 @@ def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Check]:
         yield from _troubles(settings.database_url)
     yield from _channels(settings, policy)
     yield _public_url(settings, policy)
+    yield from _ad_platforms(settings, policy)
     yield from _sending.examine(settings)
     yield _browser()
 
@@ -195,6 +197,17 @@ def _channels(settings: Settings, policy: Policy) -> Iterator[Check]:
             )
         else:
             yield Check(name, "ok", provider)
+
+
+def _ad_platforms(settings: Settings, policy: Policy) -> Iterator[Check]:
+    for platform in sorted({ad_list.platform for ad_list in policy.audiences.values()}):
+        try:
+            open_platform(platform, settings).close()
+        except ConfigError as error:
+            key = "GOOGLE_APPLICATION_CREDENTIALS" if platform == "google" else "META_ACCESS_TOKEN"
+            yield Check(f"ads {platform}", "finding", str(error), f"export {key}=…")
+        else:
+            yield Check(f"ads {platform}", "ok", "lists are kept up to date by its API")
 
 
 def _public_url(settings: Settings, policy: Policy) -> Check:

@@ -62,7 +62,7 @@ def command(project_dir: Path | None, since: str | None, as_json: bool) -> None:
             progress=lambda step: progress.update(bar, description=step),
         )
     if as_json:
-        print_json({"ok": report.ok, **asdict(report)})
+        print_json({"ok": report.ok, **asdict(report), "ads": report.ads._asdict()})
     else:
         _print(report)
     if not report.ok:
@@ -102,6 +102,15 @@ def _print(report: AuditReport) -> None:
         f"Left to do: {facts['inbox']:,} events in the inbox, {facts['due']:,} messages due, "
         f"{facts['claimed']:,} on the wire, {facts['active']:,} runs under way."
     )
+    ads = report.ads
+    if ads.members or ads.leaving or ads.let_go:
+        told = f"On ad lists: {ads.members:,} members; {ads.still:,} who bought are still there"
+        if ads.delay_p50 is not None:
+            told += (
+                f", {ads.let_go:,} were let go, half within {ads.delay_p50:,.1f} s of their "
+                f"order, 99% within {ads.delay_p99:,.1f} s"
+            )
+        console.print(Text(f"{told}.", "yellow" if ads.still else ""))
     for count, words in (
         (facts["standing_still"], "active runs whose timer stands still: see their reason"),
         (report.unjudged, "cannot be judged any more: versions or profiles have changed since"),

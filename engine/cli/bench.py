@@ -30,7 +30,7 @@ def command(names: tuple[str, ...], scale: str, as_json: bool) -> None:
 
     \b
     NAME is one or more of: singles, batches, drain, end-to-end, latency, timers, render, reload,
-    deliver, callbacks, stop, lint, simulate, memory. Without a name: all of them.
+    deliver, callbacks, stop, segments, lint, simulate, memory. Without a name: all of them.
 
     PostgreSQL, Redis, web, workers, clock, load and mail server are the bench's own and are gone
     afterwards. Exit code 1 only where something could not be

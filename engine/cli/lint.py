@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from engine.cli._sarif import sarif
+from engine.cli._segment_files import check_segments, is_segment
 from engine.cli._templates import check_templates
 from engine.cli._worst import show_worst_case, worst_case_data
 from engine.cli.main import FINDINGS, print_json
@@ -46,8 +47,8 @@ _COLOURS = {"error": "bold red", "warning": "bold yellow"}
     type=click.Choice(list(SCHEMAS)),
     is_flag=False,
     flag_value="journeys",
-    metavar="[journeys|rules]",
-    help="Print the JSON Schema of journeys or of config/winback.yaml, for editors, and stop.",
+    metavar="[journeys|rules|segments]",
+    help="Print the JSON Schema of journeys, config/winback.yaml or segments, and stop.",
 )
 @click.pass_obj
 def command(
@@ -59,8 +60,8 @@ def command(
     explain: str | None,
     schema: str | None,
 ) -> int:
-    """Check journeys (files or folders; default: journeys/), their templates, and
-    config/winback.yaml; and tell how many messages one shopper gets at most.
+    """Check journeys (files or folders; default: journeys/), their templates, config/winback.yaml
+    and config/segments; and tell how many messages one shopper gets at most.
 
     Exit codes: 0 no error, 1 errors (with --strict: or warnings), 2 wrong usage.
 
@@ -68,6 +69,7 @@ def command(
     Example:
       winback lint
       winback lint journeys/win-back.yaml --json
+      winback lint config/segments
       winback lint --strict --sarif lint.sarif
       winback lint --explain J012
       winback lint --schema journeys > journeys/journey.schema.json
@@ -79,7 +81,8 @@ def command(
         click.echo(schema_text(schema), nl=False)
         return 0
     project = _shown(project_dir or Path())
-    journeys = paths or (project / "journeys",)
+    journeys = [path for path in paths if not is_segment(path)]
+    journeys = journeys if paths else [project / "journeys"]
     files = [file for path in journeys for file in _files(path)]
     policy, found = load_policy(project / "config" / "winback.yaml")
     templates = project / "templates"
@@ -88,6 +91,8 @@ def command(
     if not paths:
         config = project / "config" / "winback.yaml"
         found += check_confirmation(config, policy, read.journeys.values())
+    segments, wrong = check_segments(project, policy, read.journeys, files, paths)
+    found += wrong
     # A journey that cannot be read does not hide what is wrong with its template.
     everything = len(read.journeys) < len(files)
     found += check_templates(templates, policy, read.journeys, all_of_them=everything)
@@ -97,10 +102,14 @@ def command(
         _write_sarif(sarif_file, found)
     if as_json:
         findings = [asdict(finding) for finding in found]
-        summary = {"files": len(files), "errors": count["error"], "warnings": count["warning"]}
+        summary = {
+            "files": len(files) + segments,
+            "errors": count["error"],
+            "warnings": count["warning"],
+        }
         print_json({**summary, "diagnostics": findings, "worst_case": worst_case_data(worst)})
     else:
-        _print(found, len(files), count, worst)
+        _print(found, len(files), segments, count, worst)
         _print_pools(pools_of(read.journeys.values()))
     return FINDINGS if count["error"] or (strict and found) else 0
 
@@ -142,7 +151,9 @@ def _shown(path: Path) -> Path:
     return absolute.relative_to(here) if absolute.is_relative_to(here) else absolute
 
 
-def _print(found: Iterable[Diagnostic], files: int, count: Counter[str], worst: WorstCase) -> None:
+def _print(
+    found: Iterable[Diagnostic], files: int, segments: int, count: Counter[str], worst: WorstCase
+) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     sources: dict[str, list[str]] = {}
     for finding in found:
@@ -156,7 +167,8 @@ def _print(found: Iterable[Diagnostic], files: int, count: Counter[str], worst: 
         _print_source(console, finding, sources[finding.file])
     show_worst_case(console, worst)
     errors, warnings = count["error"], count["warning"]
-    summary = f"{_many(files, 'journey')}: {_many(errors, 'error')}, {_many(warnings, 'warning')}"
+    what = _many(files, "journey") + (f", {_many(segments, 'segment')}" if segments else "")
+    summary = f"{what}: {_many(errors, 'error')}, {_many(warnings, 'warning')}"
     console.print(summary, style="red" if errors else "yellow" if warnings else "green")
     if errors or warnings:
         console.print("Each code is explained by: winback lint --explain CODE", style="dim")

@@ -20,7 +20,7 @@ FINDINGS = 1
 #: The order in which a person meets them; a command that is not named here comes after.
 ORDER = (
     *("up", "demo", "lint", "test", "preview", "send-test", "simulate", "plan", "apply"),
-    *("explain", "replay"),
+    *("explain", "segment", "replay"),
     *("audit", "bench", "simulators", "import", "export", "erase", "doctor"),
 )
 

@@ -1,4 +1,4 @@
-"""``winback simulators``: SendGrid, Twilio and an SMTP server on this machine."""
+"""``winback simulators``: SendGrid, Twilio, an SMTP server, and ad platforms on this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from engine.clock import Clock, from_environment
 from engine.errors import ConfigError
 from engine.testing.ledger import Ledger
 from engine.testing.plan import Plan
-from engine.testing.providers import PROVIDERS, Providers
+from engine.testing.providers import AD_PLATFORMS, PROVIDERS, Providers
 from engine.testing.stories import Callbacks
 
 #: Where they are unless told otherwise, so that what was exported holds after a restart.
@@ -43,6 +43,8 @@ def _plan(context: click.Context, option: click.Parameter, text: str) -> str:
 @click.option("--sendgrid", type=_PORT, help="Port of SendGrid, 0 for any free one.")
 @click.option("--twilio", type=_PORT, help="Port of Twilio, 0 for any free one.")
 @click.option("--smtp", type=_PORT, help="Port of an SMTP server, 0 for any free one.")
+@click.option("--google", type=_PORT, help="Port of Google's Data Manager (ad audiences).")
+@click.option("--meta", type=_PORT, help="Port of Meta's Graph API (ad audiences).")
 @click.option(
     "--callback",
     metavar="URL",
@@ -70,8 +72,9 @@ def _plan(context: click.Context, option: click.Parameter, text: str) -> str:
 @click.option(
     "--specs",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder with sendgrid/tsg_mail_v3.json and twilio/twilio_api_v2010.messages.json, the "
-    "providers' OpenAPI files, to judge by. Without: by the documented limits.",
+    help="Folder with sendgrid/tsg_mail_v3.json, twilio/twilio_api_v2010.messages.json and "
+    "google/datamanager.v1.jsonschema.json, the providers' own API files, to judge by. Without: by "
+    "the documented limits.",
 )
 @click.option(
     "--ledger",
@@ -84,6 +87,8 @@ def command(
     sendgrid: int | None,
     twilio: int | None,
     smtp: int | None,
+    google: int | None,
+    meta: int | None,
     callback: str | None,
     faults: str,
     disorder: float,
@@ -98,20 +103,21 @@ def command(
 ) -> None:
     """Simulate the providers here, until Ctrl-C: nothing leaves this machine.
 
-    They answer as the real ones do, with their limits and errors, and report back signed. All
-    three are started unless some are named. Say which channel goes where under `providers:` in
-    config/winback.yaml.
+    They answer as the real ones do, with their limits and errors, and report back signed. The
+    three that carry messages are started unless some are named. Say which channel goes where
+    under `providers:` in config/winback.yaml, and which list is which under `audiences:`.
 
     \b
     Example:
       winback simulators --callback http://127.0.0.1:8080
       winback simulators --twilio 0 --faults 429=2%,hang=1%,cut=1% --seed 7
       winback simulators --callback http://127.0.0.1:8080 --disorder 0.2 --json
+      winback simulators --google 4012 --meta 4013
     """
-    named = {"sendgrid": sendgrid, "twilio": twilio, "smtp": smtp}
+    named = {"sendgrid": sendgrid, "twilio": twilio, "smtp": smtp, "google": google, "meta": meta}
     ports = {name: port for name, port in named.items() if port is not None} or _PORTS
     providers = Providers(
-        ports={name: ports[name] for name in PROVIDERS if name in ports},
+        ports={name: ports[name] for name in (*PROVIDERS, *AD_PLATFORMS) if name in ports},
         plan=Plan.parse(faults, seed) if faults else None,
         callbacks=None
         if callback is None

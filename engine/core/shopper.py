@@ -8,7 +8,7 @@ in the Outcome; the shell writes that and throws the Shopper away.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -52,6 +52,10 @@ class ShopperHistory:
         events = self._by_name.get(name, ())
         start = 0 if since is None else bisect_left(events, since, key=lambda p: p.time)
         return iter(events[start:])
+
+    def named(self, name: str) -> Sequence[Past]:
+        """All events of this name, oldest first. Not to be changed."""
+        return self._by_name.get(name, ())
 
     def after(self, name: str, order_key: tuple[datetime, str]) -> Iterator[Past]:
         """Events of this name strictly after ``order_key``, oldest first."""

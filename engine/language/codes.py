@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.language.code_errors import ERRORS
+from engine.language.code_segments import SEGMENT_ERRORS, SEGMENT_WARNINGS
 from engine.language.code_templates import TEMPLATE_ERRORS, TEMPLATE_WARNINGS
 from engine.language.code_warnings import WARNINGS
 
@@ -19,7 +20,10 @@ class Code:
     explanation: str
 
 
+_ERRORS = ERRORS | TEMPLATE_ERRORS | SEGMENT_ERRORS
+_WARNINGS = WARNINGS | TEMPLATE_WARNINGS | SEGMENT_WARNINGS
+
 CODES: dict[str, Code] = {
-    **{name: Code("error", *words) for name, words in (ERRORS | TEMPLATE_ERRORS).items()},
-    **{name: Code("warning", *words) for name, words in (WARNINGS | TEMPLATE_WARNINGS).items()},
+    **{name: Code("error", *words) for name, words in _ERRORS.items()},
+    **{name: Code("warning", *words) for name, words in _WARNINGS.items()},
 }

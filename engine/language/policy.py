@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from engine.language.audiences import read_audiences
 from engine.language.countries import load_rules, read_dlt, switched_off
 from engine.language.fields import Fields, read_choice, read_entries
 from engine.language.keywords import read_keywords
@@ -24,7 +25,7 @@ from engine.model.policy import Policy, Rule
 KEYS = (
     "keywords",
     *("shop", "topics", "quiet hours", "caps", "providers", "limits", "warm up", "auto pause"),
-    *("ads consent", "blast radius", "links", "sms", "country rules", "dlt"),
+    *("ads consent", "audiences", "blast radius", "links", "sms", "country rules", "dlt"),
 )
 PROVIDERS = {
     "email": ("file", "smtp", "sendgrid"),
@@ -53,7 +54,8 @@ def load_policy(source: Path | str | bytes) -> tuple[Policy, list[Diagnostic]]:
     except OSError as error:
         report.add("J001", Place(1, 1), f"cannot be opened: {error.strerror}")
         return _read(report, _NOTHING, rules), [*report.diagnostics(), *found]
-    policy, own = _read_text(report, content, rules)
+    segments = {path.stem for path in (source.parent / "segments").glob("*.y*ml")}
+    policy, own = _read_text(report, content, rules, segments)
     return policy, [*own, *found]
 
 
@@ -61,13 +63,18 @@ _NOTHING = Mapping(Place(1, 1), [])
 
 
 def _read_text(
-    report: Report, content: str | bytes, rules: tuple[Rule, ...]
+    report: Report,
+    content: str | bytes,
+    rules: tuple[Rule, ...],
+    segments: set[str] | None = None,
 ) -> tuple[Policy, list[Diagnostic]]:
-    policy = _read(report, parse(content, report) or _NOTHING, rules)
+    policy = _read(report, parse(content, report) or _NOTHING, rules, segments)
     return policy, report.diagnostics()
 
 
-def _read(report: Report, tree: Tree, rules: tuple[Rule, ...]) -> Policy:
+def _read(
+    report: Report, tree: Tree, rules: tuple[Rule, ...], segments: set[str] | None = None
+) -> Policy:
     fields = Fields(report, tree, "the shop's rules", KEYS)
     shop = read_shop(report, fields.get("shop"))
     providers = read_entries(report, fields.get("providers"), "'providers'")
@@ -82,6 +89,7 @@ def _read(report: Report, tree: Tree, rules: tuple[Rule, ...]) -> Policy:
         providers=_providers(report, providers),
         sending=read_sending(report, fields, providers, PROVIDERS),
         ads_consent=_ads_consent(fields),
+        audiences=read_audiences(report, fields.get("audiences"), segments),
         blast_radius=_blast_radius(report, fields),
         links=read_links(report, fields.get("links")),
         sms=read_sms(report, fields.get("sms")),

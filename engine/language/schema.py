@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from engine.language.audiences import AUDIENCE, ID
+from engine.language.audiences import KEYS as AUDIENCE_KEYS
 from engine.language.context import CHANNELS
 from engine.language.countries import DLT, SWITCH
 from engine.language.journeys import CHANGES, KEYS, REQUIRED, STOP
@@ -30,6 +32,7 @@ from engine.language.schema_forms import (
     say,
     text,
 )
+from engine.language.schema_segments import segment_schema
 from engine.language.schema_steps import step_forms
 from engine.language.sending import AUTO_PAUSE, COUNT, DAY, OFF, RATE, SENDER, SHARE, WARM_UP
 from engine.language.shop import SHOP
@@ -234,6 +237,23 @@ _RULES: dict[str, Schema] = {
         "When a journey or a provider pauses itself.",
     ),
     "ads consent": say(choice(("opt-in", "opt-out")), "Who may be put on ad audiences."),
+    "audiences": say(
+        {
+            "type": "object",
+            "propertyNames": text(AUDIENCE),
+            "additionalProperties": mapping(
+                AUDIENCE_KEYS,
+                {
+                    "list": say(text(ID), "The platform's id of the list, in quotes."),
+                    "account": say(text(ID), "Google: the account that owns it, only digits."),
+                    "login account": say(text(ID), "Google: the manager account, if any."),
+                    "segment": say(text(), "The segment whose members are on it."),
+                    "provider": say(choice(("api", "file")), "file: write files, send nothing."),
+                },
+            ),
+        },
+        "The ad audiences that are kept up to date at Google and Meta.",
+    ),
     "country rules": say(
         {
             "type": "object",
@@ -318,9 +338,13 @@ def rules_schema() -> Schema:
 
 
 #: The schemas by what they are of.
-SCHEMAS: dict[str, Callable[[], Schema]] = {"journeys": journey_schema, "rules": rules_schema}
+SCHEMAS: dict[str, Callable[[], Schema]] = {
+    "journeys": journey_schema,
+    "rules": rules_schema,
+    "segments": segment_schema,
+}
 
 
 def schema_text(name: str) -> str:
-    """The schema of ``journeys`` or ``rules`` as the file that is published."""
+    """The schema of ``journeys``, ``rules`` or ``segments`` as the file that is published."""
     return json.dumps(SCHEMAS[name](), indent=2, ensure_ascii=False) + "\n"

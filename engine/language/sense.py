@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Any
 
 from engine.core.conditions import names_used
 from engine.language.context import Context
-from engine.language.events import FIELDS, NAMES, OUR_OWN
+from engine.language.events import FIELDS, OUR_OWN
 from engine.language.fields import did_you_mean
 from engine.language.report import Place
+from engine.language.sense_names import check_name
 from engine.language.sense_offers import check_offers
 from engine.language.sense_times import check_times
 from engine.language.tree import short
@@ -132,7 +132,7 @@ def _check_condition(context: Context, journey: Journey, condition: Condition, e
             hint = "add 'key: event.product_id' to the trigger"
             context.report.add("J055", _place(context, condition, "key", ""), message, hint)
     for name, _ in condition.history:
-        _check_name(context, name, _place(context, condition, "", name))
+        check_name(context.report, name, _place(context, condition, "", name))
 
 
 def _place(context: Context, condition: Condition, holder: str, name: str) -> Place:
@@ -148,19 +148,9 @@ def _place(context: Context, condition: Condition, holder: str, name: str) -> Pl
 
 def _check_events(context: Context, journey: Journey) -> None:
     if "trigger/event" in context.places:  # else the event's name is ours
-        _check_name(context, journey.trigger.event, context.places["trigger/event"])
+        check_name(context.report, journey.trigger.event, context.places["trigger/event"])
     for stop in journey.stops:
-        _check_name(context, stop.event, context.places[f"{stop.path}/event"])
+        check_name(context.report, stop.event, context.places[f"{stop.path}/event"])
     for step in journey.steps.values():
         if isinstance(step, WaitFor | Emit):
-            _check_name(context, step.event, context.places[f"{step.path}/event"])
-
-
-def _check_name(context: Context, name: str, place: Place) -> None:
-    if name in NAMES:
-        return
-    small = {known.casefold(): known for known in NAMES}
-    near = get_close_matches(name.casefold(), small, n=1, cutoff=0.88)
-    if near:
-        message = f"no standard event is called '{short(name)}'"
-        context.report.add("J053", place, message, f"did you mean '{small[near[0]]}'?")
+            check_name(context.report, step.event, context.places[f"{step.path}/event"])

@@ -26,6 +26,9 @@ class Condition:
     #: event names whose history the expression counts, with the longest look-back of each
     #: (None: without end). Lets a batch load just the history it needs.
     history: tuple[tuple[str, timedelta | None], ...] = ()
+    #: each window that it counts in, (event name, length): when one ends, the value may change by
+    #: time alone
+    windows: tuple[tuple[str, timedelta], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

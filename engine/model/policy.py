@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import time, timedelta
 from typing import Literal
 
+from engine.model.audience import AdList
 from engine.model.links import LinkRules
 from engine.model.sending import Sending
 from engine.model.texts import SmsRules
@@ -169,3 +170,5 @@ class Policy:
     dlt: Dlt | None = None
     #: by the shop's number that they are sent to; "*": to any other
     keywords: Mapping[str, Keywords] = field(default_factory=dict)
+    #: the ad audiences that are kept up to date by API, by name; all others are files
+    audiences: Mapping[str, AdList] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from engine.core.migrate import moved_words
 from engine.errors import WinbackError
 from engine.runtime.in_flight import Change, Decision, decide
 from engine.runtime.plan import Count, Plan, Wanted, changes_to, finished, live_now, read
+from engine.runtime.segments.soon import look_soon
 from engine.store import journeys as journeys_store
 from engine.store import memberships as memberships_store
 from engine.store import messages as messages_store
@@ -163,6 +164,8 @@ def _carry_out(
             versions_store.leave(connection, leaves, now)
         if stops:
             _stop(connection, stops, now)
+        ended = [d.waiting.run for d in decisions if d.fate.action in ("leaves", "stops")]
+        look_soon(connection, [(run.profile_id, run.journey) for run in ended], now)
     return count
 
 

@@ -32,11 +32,13 @@ from engine.runtime.evidence import Finding, Notes, Ties
 from engine.runtime.permission import check_permission
 from engine.store import audit as audit_store
 from engine.store import failures as failures_store
+from engine.store import listing_views as views_store
 from engine.store import versions as versions_store
 from engine.store.audit import StoppedRun, Stopper
 from engine.store.audit_checks import CHECKS, DOUBLED
 from engine.store.database import Connection, Database
 from engine.store.failures import Fault
+from engine.store.listing_views import OnLists
 
 PROMISES: Mapping[str, str] = {
     "P1": "accepted is kept",
@@ -61,6 +63,7 @@ class AuditReport:
                          those that a report or a look-up told are in ``facts`` as ``resolved``.
     ``wire_ms``          the widest time from a claim to the provider's call, in real ms.
     ``failing``          what journeys raised, ever, and the runs that wait for it to be mended.
+    ``ads``              who is on ad platforms' lists, and how long a purchase takes them off.
     ``facts``            figures: what there is, and what is left to do.
     """
 
@@ -74,6 +77,7 @@ class AuditReport:
     wire_ms: float
     facts: Mapping[str, int]
     failing: tuple[Fault, ...]
+    ads: OnLists
     findings: tuple[Finding, ...]
 
     @property
@@ -122,6 +126,7 @@ def audit(
             check_permission(connection, policy, since, notes, progress)
         facts |= audit_store.facts(connection)
         wire = audit_store.wire(connection)
+        ads = views_store.on_lists(connection)
         failing = tuple(failures_store.found(connection))
     promises = dict.fromkeys(PROMISES, 0)
     for finding in notes.findings:
@@ -137,6 +142,7 @@ def audit(
         wire_ms=round(wire.total_seconds() * 1000 / speed, 1),
         facts=facts,
         failing=failing,
+        ads=ads,
         findings=tuple(sorted(notes.findings, key=lambda f: f.promise)),
     )
 

@@ -9,6 +9,7 @@ would create the same thing, one starts again from what the other wrote.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -28,11 +29,13 @@ from engine.runtime import load, reports, save
 from engine.runtime.consent import ask, hold, keep_proof
 from engine.runtime.coupons import Codes, with_codes
 from engine.runtime.failures import report
+from engine.runtime.segments.keep import Story, keep_up
 from engine.runtime.shell import Shell
 from engine.store import events as events_store
 from engine.store import identities as identities_store
 from engine.store import lanes as lanes_store
 from engine.store import profiles as profiles_store
+from engine.store import segments as segments_store
 from engine.store.database import START_AGAIN, Connection, Unavailable
 from engine.store.lanes import Taken
 
@@ -189,7 +192,8 @@ def _work(
     shell: Shell, connection: Connection, batch: _Batch, now: datetime, writer: str
 ) -> save.Saved:
     resolution, profiles = _identify(connection, batch.events)
-    merged = _merge(connection, resolution, profiles, now)
+    doubled: Counter[str] = Counter()
+    merged = _merge(connection, resolution, profiles, now, doubled)
 
     judged = reports.judge(connection, batch.events, resolution.profiles)
     mine: dict[int, list[Event]] = {}
@@ -198,6 +202,11 @@ def _work(
     # Who took a known shopper in is not new to the store: their runs must be loaded (P3).
     new = set(resolution.created) - merged
     failed: dict[int, str] = {}
+    named = set(resolution.assigned.values())
+    stories = {
+        id: Story(profile, new=id in new, anew=id in new or id in merged, named=id in named)
+        for id, profile in profiles.items()
+    }
 
     def work(ids: Iterable[int], codes: Codes | None = None) -> list[Shopper]:
         some = {id: profiles[id] for id in ids}
@@ -211,18 +220,22 @@ def _work(
         for id, shopper in shoppers.items():
             events = sorted(mine.get(id, ()), key=lambda event: event.order_key)
             untouched = Shopper(profiles[id])
+            happened: list[tuple[Event | None, Profile, datetime]] = []
             try:
                 if id in merged:
                     after_merge(book, shopper)
                     untouched = deepcopy(shopper)
                 for event in events:
                     on_event(book, shopper, event, None if shell.exact else now, starts[event.id])
+                    happened.append((event, shopper.profile, event.time))
             except Exception as error:
                 # One shopper's bad luck is kept aside with its reason; the others go on.
                 log.exception("profile %d: %d events set aside", id, len(events))
                 failed[id] = f"{type(error).__name__}: {error}"
                 untouched.profile_changed = id in resolution.created or id in merged
-                shopper = untouched
+                shopper, happened = untouched, []
+            stories[id].happened = happened
+            stories[id].runs = shopper.outcome.enrollments
             worked.append(shopper)
         return worked
 
@@ -233,6 +246,7 @@ def _work(
             batch.refused += [(batch.bodies[event.id], failed[id]) for event in events]
         else:
             history += [(id, event, batch.accepted_by[event.id]) for event in events]
+    told = keep_up(shell, connection, stories, now, writer, doubled=doubled)
     keep_proof(connection, worked, mine, now)
     saved = save.save(connection, worked, now, resolution.created, writer)
     asked = ask(shell, connection, worked, now, writer)
@@ -240,7 +254,7 @@ def _work(
     events_store.insert(connection, history, now)
     hold(connection, batch.events, now)
     reports.carry_out(connection, judged, resolution.profiles, now)
-    return saved._replace(emitted=saved.emitted + asked)
+    return saved._replace(emitted=saved.emitted + asked + told)
 
 
 def _identify(connection: Connection, events: list[Event]) -> tuple[Resolution, dict[int, Profile]]:
@@ -275,8 +289,10 @@ def _merge(
     resolution: Resolution,
     profiles: dict[int, Profile],
     now: datetime,
+    doubled: Counter[str],
 ) -> set[int]:
-    """Carry out the merges; gives the profiles that took another in."""
+    """Carry out the merges; gives the profiles that took another in. ``doubled`` counts, by
+    segment, the members who were two."""
     grown: set[int] = set()
     for gone in list(resolution.merged):
         into = resolution.final(gone)
@@ -285,6 +301,7 @@ def _merge(
         consents = profiles_store.consents(connection, [gone, into])
         kept = merged_consents(consents.get(into, ()), consents.get(gone, ()))
         profiles_store.merge(connection, gone, into, kept, now)
+        doubled.update(segments_store.merge(connection, gone, into))
         profiles[into] = merged_profiles(profiles[into], profiles.pop(gone))
         grown.add(into)
     wanted = set(resolution.profiles)

@@ -107,11 +107,11 @@ def save(
     if finished:
         runs_store.release(connection, [p for p, _ in finished], [r for _, r in finished])
     if emitted:
-        _put_into_inbox(connection, emitted, now, writer)
+        put_into_inbox(connection, emitted, now, writer)
     return Saved([(m.profile_id, m.id) for m in messages if m.status == "due"], len(emitted))
 
 
-def _put_into_inbox(
+def put_into_inbox(
     connection: Connection, emitted: list[Emitted], now: datetime, writer: str
 ) -> None:
     """Accept what steps emitted, with the decision that emitted it: both are there or neither."""

@@ -10,6 +10,7 @@ from engine.clock import Clock
 from engine.core.book import JourneyBook
 from engine.model.policy import Policy
 from engine.ports import Channel, Renderer
+from engine.runtime.segments.shelf import SegmentShelf
 from engine.store.database import Database
 
 #: Messages are delivered in this many shards, one worker a shard, so that no two workers
@@ -42,6 +43,8 @@ class Shell:
 
     #: answers to claims of coupon codes; of those that are not in it the shop's pools are asked
     codes: Mapping[str, str | None] = field(default_factory=dict)
+    #: the segments in force
+    segments: SegmentShelf = field(default_factory=SegmentShelf)
     #: (journey, version, path, error) of the faults that this process has logged
     told: set[tuple[str, str, str, str]] = field(default_factory=set)
 

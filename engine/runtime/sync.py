@@ -138,6 +138,7 @@ def sync_audiences(
     with database.connection() as connection:
         store = book(connection, policy.ads_consent)
         names = store.all() if everything else store.due()
+    names = [name for name in names if name not in policy.audiences]  # these go by API
     done: list[AudienceSync] = []
     problems: list[str] = []
     for name in names:

@@ -14,9 +14,12 @@ from datetime import datetime, timedelta
 
 from engine.core.react import on_timers
 from engine.core.shopper import Shopper
+from engine.model.event import Event
+from engine.model.profile import Profile
 from engine.runtime import load, save
 from engine.runtime.coupons import Codes, with_codes
 from engine.runtime.failures import report
+from engine.runtime.segments.keep import Story, keep_up
 from engine.runtime.shell import Shell
 from engine.store import lanes as lanes_store
 from engine.store import profiles as profiles_store
@@ -77,10 +80,23 @@ def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None =
             return worked
 
         worked = with_codes(connection, work(profiles), work, now)
+        stories = {shopper.profile.id: _story(profiles, shopper, now) for shopper in worked}
+        told = keep_up(shell, connection, stories, now, "wake")
         if stuck:
             runs_store.stand_still(connection, list(stuck.items()), now)
             done.failed = len(stuck)
-        done.fresh, done.emitted = save.save(connection, worked, now, writer="wake")
+        done.fresh, emitted = save.save(connection, worked, now, writer="wake")
+        done.emitted = emitted + told
         done.failed += report(shell, connection, worked, "wake", now)
         done.due = len(done.fresh)
         return done
+
+
+def _story(before: Mapping[int, Profile], shopper: Shopper, now: datetime) -> Story:
+    """What the timers changed, as segments look at it: when the last of them was fired."""
+    marks = [mark.at for trace in shopper.outcome.traces.values() for mark in trace]
+    profile, runs = shopper.profile, shopper.outcome.enrollments
+    happened: list[tuple[Event | None, Profile, datetime]] = []
+    if profile is not before[profile.id] or runs:
+        happened.append((None, profile, max(marks, default=now)))
+    return Story(before[profile.id], happened, runs)

@@ -109,6 +109,29 @@ CHECKS = (
          where a.listed and not a.wanted and a.synced_at > a.changed_at""",
     ),
     Check(
+        "P3",
+        "shoppers handed to an ad platform after their stop was accepted",
+        f"""
+        select {_RUN} || ' on ' || l.audience from audience_listing l
+          join audience_request q on q.id = l.add_request
+          join enrollment r on r.profile_id = l.profile_id and r.id = l.enrollment_id
+          join event e on e.id = r.stopped_by and e.profile_id = r.profile_id
+          join event t on t.id = r.event_id
+         where r.status = 'stopped' and e.identifiers && t.identifiers
+           and pg_visible_in_snapshot(e.accept_xid, q.gate_snapshot)
+           and not exists (
+               select from audience_member o where o.profile_id = l.profile_id
+                  and o.audience = l.audience and o.segment <> '')
+           and not exists (
+               select from audience_member o
+                 join enrollment s on s.profile_id = o.profile_id and s.id = o.enrollment_id
+                 left join event x on x.id = s.stopped_by and x.profile_id = s.profile_id
+                where o.profile_id = l.profile_id and o.audience = l.audience and s.id <> r.id
+                  and s.entered_at <= q.claimed_at
+                  and (x.id is null or not pg_visible_in_snapshot(x.accept_xid, q.gate_snapshot)))
+        """,
+    ),
+    Check(
         "P4",
         "messages claimed without a record of the attempt",
         f"""

@@ -19,7 +19,7 @@ PROFILE_COLUMNS = (
 #: The tables that go along when a profile is merged into another.
 _MOVED: tuple[LiteralString, ...] = (
     *("identity", "event", "enrollment", "message", "delivery", "audience_member", "consent_log"),
-    "refusal",
+    *("refusal", "audience_listing"),
 )
 
 

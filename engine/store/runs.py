@@ -25,6 +25,18 @@ def live(connection: Connection, profiles: list[int]) -> list[Enrollment]:
     return [Enrollment(*row) for row in rows]
 
 
+def of_journeys(
+    connection: Connection, profiles: Iterable[int], journeys: Iterable[str]
+) -> list[Enrollment]:
+    """All runs of ``profiles`` in ``journeys``, whatever became of them."""
+    rows = connection.execute(
+        f"select {_COLUMNS} from enrollment"
+        " where profile_id = any(%s::bigint[]) and journey = any(%s::text[])",
+        [ids(profiles), texts(journeys)],
+    )
+    return [Enrollment(*row) for row in rows]
+
+
 def last_runs(
     connection: Connection, places: Iterable[tuple[int, str, str]]
 ) -> list[tuple[int, str, str, datetime, bool]]:

@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from engine.clock import Clock, SystemClock
+from engine.testing.google import GoogleSimulator
 from engine.testing.ledger import Ledger
+from engine.testing.meta import MetaSimulator
 from engine.testing.plan import HTTP_FAULTS, SMTP_FAULTS, Plan
 from engine.testing.sendgrid import SendGridSimulator
 from engine.testing.smtp import SmtpSink
@@ -18,10 +20,15 @@ from engine.testing.stories import Callbacks, Stories
 from engine.testing.twilio import TwilioSimulator
 
 PROVIDERS = ("sendgrid", "twilio", "smtp")
+#: Started only where they are named: they carry no messages.
+AD_PLATFORMS = ("google", "meta")
 #: The key that SendGrid's simulator is given; it takes any that begins with SG.
 SENDGRID_KEY = "SG.simulated"
 _SENDGRID_SPEC = Path("sendgrid/tsg_mail_v3.json")
+_GOOGLE_SPEC = Path("google/datamanager.v1.jsonschema.json")
 _TWILIO_SPEC = Path("twilio/twilio_api_v2010.messages.json")
+
+Running = SendGridSimulator | TwilioSimulator | SmtpSink | GoogleSimulator | MetaSimulator
 
 
 @dataclass
@@ -34,7 +41,7 @@ class Providers:
                    for no reports.
     ``stories``    what becomes of the messages, by provider; else the usual mix.
     ``rate``       requests taken per second and provider, 0 for any number.
-    ``specs``      folder with ``sendgrid/`` and ``twilio/``, the providers' OpenAPI files.
+    ``specs``      folder with ``sendgrid/``, ``twilio/`` and ``google/``, their own API files.
     ``keep``       how many messages each remembers; None for all.
     """
 
@@ -52,6 +59,8 @@ class Providers:
     sendgrid: SendGridSimulator | None = None
     twilio: TwilioSimulator | None = None
     smtp: SmtpSink | None = None
+    google: GoogleSimulator | None = None
+    meta: MetaSimulator | None = None
 
     def __post_init__(self) -> None:
         self._stack = ExitStack()
@@ -88,6 +97,19 @@ class Providers:
             if "smtp" in self.ports:
                 self.smtp = SmtpSink(port=self.ports["smtp"], plan=self._plan(SMTP_FAULTS), **same)
                 stack.enter_context(self.smtp)
+            if "google" in self.ports:
+                self.google = GoogleSimulator(
+                    port=self.ports["google"],
+                    plan=self._plan(HTTP_FAULTS),
+                    spec=self.specs and self.specs / _GOOGLE_SPEC,
+                    **http,
+                )
+                stack.enter_context(self.google)
+            if "meta" in self.ports:
+                self.meta = MetaSimulator(
+                    port=self.ports["meta"], plan=self._plan(HTTP_FAULTS), **http
+                )
+                stack.enter_context(self.meta)
             self._stack = stack.pop_all()
         return self
 
@@ -100,8 +122,9 @@ class Providers:
         self._stack.close()
 
     @property
-    def running(self) -> list[SendGridSimulator | TwilioSimulator | SmtpSink]:
-        return [there for there in (self.sendgrid, self.twilio, self.smtp) if there is not None]
+    def running(self) -> list[Running]:
+        all_of_them = (self.sendgrid, self.twilio, self.smtp, self.google, self.meta)
+        return [there for there in all_of_them if there is not None]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -117,6 +140,13 @@ class Providers:
             found["TWILIO_AUTH_TOKEN"] = self.twilio.token
         if self.smtp is not None:
             found["WINBACK_SMTP_URL"] = self.smtp.url
+        if self.google is not None:
+            found["GOOGLE_DATAMANAGER_BASE_URL"] = self.google.url
+            found["GOOGLE_DATAMANAGER_TOKEN"] = self.google.token
+        if self.meta is not None:
+            found["META_BASE_URL"] = self.meta.url
+            found["META_ACCESS_TOKEN"] = self.meta.token
+            found["META_APP_SECRET"] = self.meta.secret
         return found
 
     def drain(self, timeout: float = 30.0) -> bool:
@@ -135,7 +165,9 @@ class Providers:
                 "taken": there.count,
                 "faults": dict(sorted(there.faulted.items())),
             }
-            if not isinstance(there, SmtpSink):
+            if isinstance(there, GoogleSimulator | MetaSimulator):
+                row["members"] = there.lists.sizes()
+            elif not isinstance(there, SmtpSink):
                 poster = there.poster
                 row |= {
                     "reports": there.events,

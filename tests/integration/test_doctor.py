@@ -12,7 +12,9 @@ from click.testing import CliRunner
 from engine.cli import _checks, _services
 from engine.cli._checks import examine
 from engine.cli.main import group
+from engine.language import load_policy
 from engine.model.check import Check
+from engine.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -231,3 +233,12 @@ def test_the_shops_own_mails_are_looked_at_too(shop: Path, tmp_path: Path) -> No
     said = {check["name"]: check for check in json.loads(run.stdout)["checks"]}
     assert said["mails"]["state"] == "ok"
     assert int(said["mails"]["says"].split()[0]) > 40
+
+
+def test_a_list_at_a_platform_needs_its_key() -> None:
+    policy, _ = load_policy("audiences: {meta/a: {list: 123}}")
+    for env, state in (({}, "finding"), ({"META_ACCESS_TOKEN": "hush"}, "ok")):
+        settings = Settings.from_environment({"WINBACK_SECRET": "x" * 20, **env})
+        [check] = _services._ad_platforms(settings, policy)
+        assert (check.name, check.state) == ("ads meta", state)
+        assert "hush" not in repr(check)

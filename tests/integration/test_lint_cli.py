@@ -58,7 +58,7 @@ FINDING = {
         "line": {"type": "integer", "minimum": 1},
         "column": {"type": "integer", "minimum": 1},
         "severity": {"enum": ["error", "warning"]},
-        "code": {"type": "string", "pattern": "^[JT][0-9]{3}$"},
+        "code": {"type": "string", "pattern": "^[JST][0-9]{3}$"},
     },
 }
 

@@ -197,3 +197,37 @@ def test_nothing_but_hashes_leaves_whatever_the_traits(traits: dict[str, Any]) -
                 assert len(value) <= 10 and value.isascii()
             elif value:
                 assert len(value) == 64 and set(value) <= hexadecimal
+
+
+@pytest.mark.parametrize(
+    ("written", "hashed_as"),
+    [
+        (" عائشہ ", "عائشہ"),
+        ("प्रिया", "प्रिया"),
+        ("Jürgen", "jürgen"),
+        ("GROẞ", "groß"),
+        ("Groß", "groß"),
+        # As Google's formatter does it, by no language's own rules: the small letter of I is i
+        # even where a Turk would write ı, and that of İ keeps its dot as a letter of its own.
+        ("Yıldız", "yıldız"),
+        ("IŞIL", "işil"),
+        ("İpek", "i\u0307pek"),
+    ],
+)
+def test_names_of_every_script_are_hashed_as_they_are(written: str, hashed_as: str) -> None:
+    for platform in (google, meta):
+        assert platform.name(written) == hashed_as
+        assert sha256(platform.name(written)) == hashlib.sha256(hashed_as.encode()).hexdigest()
+    by_google = google.hashed(member(1, {"email": "a@example.com"}, region="PK"))
+    assert by_google is not None
+    assert NOTHING not in by_google.cells and by_google.cells[2:] == ("", "", "", "")
+
+
+@pytest.mark.parametrize("platform", [google, meta])
+def test_the_api_is_told_what_the_file_says(platform: Any) -> None:
+    shopper = member(7, {"email": "A.b@gmail.com", "phone": "0300 1234567"}, region="PK")
+    found = platform.hashed(shopper)
+    assert found.cells == platform.row(shopper)
+    assert (found.email, found.phone) == found.cells[:2]
+    assert found.region == "PK"
+    assert platform.hashed(member(7, {"first_name": "A"}, region="PK")) is None

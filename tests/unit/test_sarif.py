@@ -64,7 +64,7 @@ STRUCTURE = {
             "required": ["id", "help"],
             "additionalProperties": False,
             "properties": {
-                "id": {"type": "string", "pattern": "^[JT][0-9]{3}$"},
+                "id": {"type": "string", "pattern": "^[JST][0-9]{3}$"},
                 "shortDescription": TEXT,
                 "fullDescription": TEXT,
                 "help": TEXT,

@@ -43,7 +43,9 @@ def compile_condition(source: str, path: str) -> Condition:
     """
     translator = Translator()
     body = translator.value(parse(source), 0)
-    return Condition(source, function(body, translator.constants), path, translator.looks_back())
+    test = function(body, translator.constants)
+    windows = tuple(sorted(translator.windows))
+    return Condition(source, test, path, translator.looks_back(), windows)
 
 
 def holds(condition: Condition, facts: Mapping[str, Any]) -> tuple[bool, str]:

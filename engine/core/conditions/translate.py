@@ -56,6 +56,7 @@ class Translator:
 
     constants: dict[str, Any] = field(default_factory=dict)
     asked: dict[str, timedelta | None] = field(default_factory=dict)
+    windows: set[tuple[str, timedelta]] = field(default_factory=set)
 
     def looks_back(self) -> tuple[tuple[str, timedelta | None], ...]:
         return tuple(sorted(self.asked.items(), key=lambda pair: pair[0]))
@@ -224,6 +225,8 @@ class Translator:
     def _ask(self, event: str, within: ast.expr) -> None:
         assert isinstance(within, ast.Name)
         window: timedelta | None = self.constants[within.id]
+        if window is not None:
+            self.windows.add((event, window))
         known = self.asked.get(event, timedelta(0))
         self.asked[event] = None if window is None or known is None else max(known, window)
 

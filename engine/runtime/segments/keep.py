@@ -1,0 +1,118 @@
+"""Membership kept up to date with what happens, in the same transaction: a shopper is in a segment
+as soon as the event that puts them there is worked, and a crash loses both or neither."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from engine.core.segments import Book, Change, Standing, Step, follow
+from engine.core.segments.windows import TICK
+from engine.model.enrollment import Enrollment
+from engine.model.event import Event
+from engine.model.profile import Profile
+from engine.runtime.segments import load
+from engine.runtime.segments.write import report, write
+from engine.runtime.shell import Shell
+from engine.store import segments as segments_store
+from engine.store.database import Connection
+
+
+@dataclass(slots=True)
+class Story:
+    """What happened to one shopper in a batch: the profile ``before``, and (event, the profile
+    after it, its time) in order. ``runs`` are those that changed, by id; ``anew``: they are new or
+    took somebody in, so that everything may be otherwise; ``named``: by another name as well."""
+
+    before: Profile
+    happened: list[tuple[Event | None, Profile, datetime]] = field(default_factory=list)
+    runs: Mapping[str, Enrollment] = field(default_factory=dict)
+    new: bool = False
+    anew: bool = False
+    named: bool = False
+
+
+def keep_up(
+    shell: Shell,
+    connection: Connection,
+    stories: Mapping[int, Story],
+    now: datetime,
+    writer: str,
+    *,
+    until: datetime | None = None,
+    doubled: Mapping[str, int] | None = None,
+) -> int:
+    """Work the stories of locked shoppers into where they stand, and let time pass for them to
+    ``until``. To be called before their events are written into the history. Gives how many events
+    ("Segment Entered", "Segment Left") it put into the inbox."""
+    book = shell.segments.book(connection)
+    if not book.held or not stories:
+        return 0
+    steps = {id: _steps(book, story, now) for id, story in stories.items()}
+    touched = {id: _union(mine) for id, mine in steps.items()}
+    latest = max([step.at for mine in steps.values() for step in mine], default=now)
+    standings: dict[int, dict[str, Standing]] = {id: {} for id in stories}
+    for row in segments_store.standings(
+        connection, stories, _every(touched), latest if until is None else until
+    ):
+        standings[row.profile_id][row.segment] = Standing(row.member, row.since, row.look_at)
+    before = {id: dict(mine) for id, mine in standings.items()}
+    moving = {
+        id: touched[id] | {name for name, one in mine.items() if one.look_at is not None}
+        for id, mine in standings.items()
+        if touched[id] or mine
+    }
+    changes: list[Change] = []
+    if moving:
+        names = _every(moving) & book.every
+        subjects = load.subjects(
+            connection,
+            book,
+            names,
+            {id: stories[id].before for id in moving},
+            _earliest(steps, standings, moving, now),
+            changed={id: stories[id].runs for id in moving},
+            new=[id for id in moving if stories[id].new],
+        )
+        for id, subject in subjects.items():
+            mine, new = standings[id], stories[id].new
+            changes += follow(book, subject, mine, steps[id], until=until, new=new)
+        report(subjects)
+    if not moving and not doubled:
+        return 0
+    zone = shell.book().timezone
+    return write(connection, before, standings, changes, now, writer, zone, doubled=doubled)
+
+
+def _steps(book: Book, story: Story, now: datetime) -> list[Step]:
+    steps = list(book.steps(story.before, story.happened))
+    more = book.of_journeys({run.journey for run in story.runs.values()}) if story.runs else None
+    if more:
+        steps = [step._replace(touched=step.touched | more) for step in steps]
+    first = book.every if story.anew else book.of_lists if story.named else None
+    if first:
+        if not steps:
+            steps = [Step(now, story.before, None, first)]
+        steps[0] = steps[0]._replace(touched=steps[0].touched | first)
+    return steps
+
+
+def _union(steps: list[Step]) -> frozenset[str]:
+    return frozenset().union(*(step.touched for step in steps))
+
+
+def _every(names: Mapping[int, frozenset[str]]) -> frozenset[str]:
+    return frozenset().union(*names.values())
+
+
+def _earliest(
+    steps: Mapping[int, list[Step]],
+    standings: Mapping[int, Mapping[str, Standing]],
+    moving: Mapping[int, frozenset[str]],
+    now: datetime,
+) -> datetime:
+    """No shopper is looked at as of an earlier moment."""
+    moments = [now, *(step.at for id in moving for step in steps[id])]
+    moments += [one.look_at for id in moving for one in standings[id].values() if one.look_at]
+    return min(moments) - TICK
