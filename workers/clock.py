@@ -21,9 +21,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from engine.runtime.attempt import RETRY_UNKNOWN, TRIES
 from engine.runtime.calendar import to_do
 from engine.runtime.look_up import listing
+from engine.runtime.reconcile import lists_due
 from engine.runtime.segments import search as segment_search
 from engine.runtime.segments.files import SegmentFiles
-from engine.runtime.reconcile import lists_due
 from engine.runtime.shell import SHARDS, Shell
 from engine.store import clock as clock_store
 from engine.store import lanes as lanes_store

@@ -14,10 +14,10 @@ from engine.runtime.calendar import calendars_due, to_do
 from engine.runtime.deliver import THREADS, Deliverer
 from engine.runtime.drain import drain as drain_lane
 from engine.runtime.look_up import look_up
-from engine.runtime.segments import search as segment_search
-from engine.runtime.segments.look import look as look_at_segments
 from engine.runtime.push import Pusher
 from engine.runtime.reconcile import reconcile as reconcile_lists
+from engine.runtime.segments import search as segment_search
+from engine.runtime.segments.look import look as look_at_segments
 from engine.runtime.shell import SHARDS, Shell
 from engine.runtime.sync import SyncReport
 from engine.runtime.wake import wake as wake_due

@@ -42,9 +42,7 @@ class AdShop:
     policy: Policy = field(default_factory=lambda: Policy(shop=Shop(country="PK"), audiences=LISTS))
 
     def __post_init__(self) -> None:
-        shell = Shell(
-            self.database, self.clock, lambda *_: JourneyBook(), lambda: self.policy
-        )
+        shell = Shell(self.database, self.clock, lambda *_: JourneyBook(), lambda: self.policy)
         self.pusher = Pusher(shell, lambda name: self.platforms[name])
 
     def sql(self, statement: Any, *values: Any) -> list[tuple[Any, ...]]:
