@@ -227,17 +227,10 @@ Rows = list[tuple[int, int]]
 _TWIN: LiteralString = """exists (select from audience_listing o
     where o.audience = l.audience and o.digest = l.digest and o.id <> l.id and o.off_at is null
       and o.status in ('adding', 'sent', 'confirmed'))"""
-#: A row that is being let go, and shares a hash: an addition would meet its removal.
-_THERE: LiteralString = (
-    "(o.status in ('removing', 'sent', 'confirmed') or (o.status = 'ready' and o.maybe))"
-)
-_LEAVING: LiteralString = f"""(
-    exists (select from audience_listing o
-        where o.audience = l.audience and o.email = l.email and l.email <> '' and o.id <> l.id
-          and o.off_at is not null and {_THERE})
-    or exists (select from audience_listing o
-        where o.audience = l.audience and o.phone = l.phone and l.phone <> '' and o.id <> l.id
-          and o.off_at is not null and {_THERE}))"""
+#: The hashes of the rows that are being let go: an addition of the same would meet its removal.
+_LEAVING: LiteralString = """select o.email, o.phone from audience_listing o
+    where o.audience = %(audience)s and o.off_at is not null and o.status <> 'removed'
+      and (o.status in ('removing', 'sent', 'confirmed') or (o.status = 'ready' and o.maybe))"""
 
 
 def claim_additions(
@@ -253,6 +246,9 @@ def claim_additions(
     Fence, permission, the runs and the claim are one statement, so one snapshot, which is kept
     with the request: the audit holds it against the transactions that accepted stops (P3). What
     the fence holds goes to the end of the line.
+
+    The time that it takes is a purchase's risk, so its way is laid down (materialized, offset 0):
+    left to guess from statistics of a minute ago it took 8 s for 10,000 members, so 0.2 s.
     """
     parameters = {
         "audience": audience,
@@ -265,16 +261,21 @@ def claim_additions(
     }
     found = connection.execute(
         f"""
-        with held as ({FENCE}),
+        with held as materialized ({FENCE}),
+        leaving as materialized ({_LEAVING}),
+        mine as materialized (
+            select l.* from unnest(%(profiles)s::bigint[], %(ids)s::bigint[]) as t(profile_id, id)
+             cross join lateral (
+                select * from audience_listing l
+                 where l.profile_id = t.profile_id and l.id = t.id offset 0) l),
         able as (
             select l.profile_id, l.id, row_number() over (partition by l.digest order by l.id) as n
-              from unnest(%(profiles)s::bigint[], %(ids)s::bigint[]) as t(profile_id, id)
-              join audience_listing l on l.profile_id = t.profile_id and l.id = t.id
-              join profile p on p.id = l.profile_id
+              from mine l join profile p on p.id = l.profile_id
              where l.status = 'ready' and l.off_at is null
-               and not exists (select from held h where h.profile_id = l.profile_id)
-               and {_WANTED} and {_NO_NO} and not {_BLOCKED}
-               and not {_TWIN} and not {_LEAVING}),
+               and l.profile_id not in (select profile_id from held)
+               and {_WANTED} and {_NO_NO} and not {_BLOCKED} and not {_TWIN}
+               and not (l.email <> '' and l.email in (select email from leaving))
+               and not (l.phone <> '' and l.phone in (select phone from leaving))),
         placed as (
             select profile_id, id, row_number() over (order by id) - 1 as place
               from able where n = 1),
@@ -345,12 +346,12 @@ def claim_removals(
                       l.email, l.phone)
         select c.profile_id, c.id, c.off_place, c.member, c.consented, array(
                 select c.email where exists (select from audience_listing o
-                        where o.audience = c.audience and o.email = c.email and c.email <> ''
+                        where o.audience = c.audience and o.email = c.email and o.email <> ''
                           and o.id <> c.id and o.off_at is null
                           and o.status in ('adding', 'sent', 'confirmed'))
                 union all
                 select c.phone where exists (select from audience_listing o
-                        where o.audience = c.audience and o.phone = c.phone and c.phone <> ''
+                        where o.audience = c.audience and o.phone = c.phone and o.phone <> ''
                           and o.id <> c.id and o.off_at is null
                           and o.status in ('adding', 'sent', 'confirmed')))
           from claimed c order by c.off_place

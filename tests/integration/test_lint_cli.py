@@ -346,3 +346,32 @@ def test_the_shipped_journeys_are_clean(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(ROOT)
     result = lint("--strict")
     assert code_of(result) == 0, result.output
+
+
+def test_segments_are_linted_along_and_alone(project: Path) -> None:
+    folder = project / "config" / "segments"
+    folder.mkdir()
+    (folder / "lookers.yaml").write_text(
+        "segment: lookers\nwho:\n  - did: Page\n    whithin: 3 days\n"
+    )
+    (folder / "good.yaml").write_text("segment: good\nwho: {in journey: win-bak}\n")
+    welcome = "journey: welcome\ntrigger: {segment: {entered: god}}\nsteps: [{exit: hello}]\n"
+    write(project, win_back=GOOD, welcome=welcome)
+    result = lint()
+    assert code_of(result) == 1
+    lines = result.output.splitlines()
+    for line in (
+        "config/segments/lookers.yaml:4:5 error J005 unknown key 'whithin' in rule 'did' — did you"
+        " mean 'within'?",
+        "config/segments/good.yaml:2:19 warning S051 there is no journey 'win-bak' — did you mean"
+        " 'win-back'?",
+        "journeys/welcome.yaml:2:30 warning S052 there is no segment 'god' — did you mean 'good'?",
+        "2 journeys, 2 segments: 1 error, 2 warnings",
+    ):
+        assert line in lines
+    alone = lint("config/segments/good.yaml")
+    assert code_of(alone) == 0 and "0 journeys, 1 segment: 0 errors" in alone.output
+    both = json.loads(lint("config/segments", "--json").output)
+    assert (both["files"], both["errors"]) == (2, 1)
+    assert "good" not in lint("journeys/win-back.yaml").output
+    assert '"A segment of Winback"' in lint("--schema", "segments").output

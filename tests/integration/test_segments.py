@@ -179,6 +179,20 @@ def test_while_a_search_is_under_way_nobody_is_told_wrongly(
     assert segments.days() == [("it", 0, 0, 20), ("new", 10, 0, 0)]
 
 
+def test_a_look_by_a_definition_that_is_new_tells_nobody(
+    shop: Pipeline, segments: Segments
+) -> None:
+    segments.put(it=VIEWED)
+    shop.drain(view(T0))
+    shop.drain()
+    segments.put(fill=False, it={"did": "Order Completed", "within": "7 days"})
+    assert segments.at(at(days=8)).looked == 1, "the old definition's time is over"
+    segments.fill()
+    assert segments.members() == []
+    assert segments.told() == [("Segment Entered", "it")], "it is the definition that left"
+    assert segments.days() == [("it", 1, 0, -1)]
+
+
 def test_a_search_goes_on_where_it_stood(shop: Pipeline, segments: Segments) -> None:
     shop.drain(*[view(T0, who=[f"user:{n}"]) for n in range(10)])
     segments.put(fill=False, it=VIEWED)

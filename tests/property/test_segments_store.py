@@ -89,11 +89,10 @@ def test_the_store_keeps_what_a_naive_reading_says(
             shop.drain()
             segments.look()
         segments.fill()
-        while segments.look().looked:
-            pass
         world.id = shop.profile("user:1")
         for moment in [shop.clock.now() + n * GRID for n in range(0, 24, 3)]:
-            while segments.at(moment).looked:
+            # What was told of a shopper waits in the inbox, and holds the next look at them.
+            while (done := segments.at(moment)).looked or done.held:
                 shop.drain()
             for name, rule in by_name.items():
                 expected = member(rule, world, moment, name)
