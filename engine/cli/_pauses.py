@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from engine.model.policy import Policy
 from engine.store.senders import Pause, State
 
-PROVIDER = "provider"
+PROVIDER, SENDER = "provider", "sender"
 
 
-def subject_of(text: str, journeys: Iterable[str], providers: Iterable[str]) -> str:
-    """``journey:NAME`` or ``provider:NAME`` for what a person wrote. Raises ``UsageError`` for
-    what there is not."""
-    kind, colon, name = text.partition(":")
-    if not colon:
-        kind, name = "journey", text
-    known = {"journey": set(journeys), PROVIDER: set(providers)}.get(kind)
-    if known is None:
-        raise click.UsageError(f"{text!r} is no journey: write JOURNEY or provider:NAME.")
-    if name not in known:
-        there = ", ".join(sorted(known)) or "none"
+def subject_of(what: str, name: str | None = None) -> str:
+    """``journey:NAME``, ``provider:NAME`` or ``sender:NAME`` for what a person wrote."""
+    if name is not None:
+        return f"{what}:{name}"
+    return what if ":" in what else f"journey:{what}"
+
+
+def check(subject: str, known: Mapping[str, Collection[str]]) -> None:
+    """Raises ``UsageError`` for what there is not; ``known`` are the names by kind."""
+    kind, _, name = subject.partition(":")
+    if kind not in known:
+        raise click.UsageError(
+            f"{kind!r} cannot be paused: write JOURNEY, provider NAME or sender NAME."
+        )
+    known_names = known[kind]
+    if name not in known_names:
+        there = ", ".join(sorted(known_names)) or "none"
         raise click.UsageError(f"There is no {kind} {name!r}. There is: {there}.")
-    return f"{kind}:{name}"
+
+
+def senders_of(policy: Policy) -> set[str]:
+    """The addresses and numbers that the shop's rules name as senders."""
+    shop, sending = policy.shop, policy.sending
+    own = {shop.email_from, shop.sms_from, shop.whatsapp_from, *sending.limits, *sending.warm_up}
+    return own - {""}
 
 
 def person(given: str | None) -> str:

@@ -1,4 +1,4 @@
-"""``winback resume``: let a paused journey or provider send again."""
+"""``winback resume``: let a paused journey, sender or provider send again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from engine import bootstrap
 from engine.cli._database import answering
-from engine.cli._pauses import person
+from engine.cli._pauses import PROVIDER, person, subject_of
 from engine.cli.main import FINDINGS, print_json
 from engine.clock import from_environment
 from engine.settings import Settings
@@ -16,12 +16,15 @@ from engine.store import senders
 
 
 @click.command()
-@click.argument("what", metavar="JOURNEY|provider:NAME")
+@click.argument("what", metavar="JOURNEY|sender|provider")
+@click.argument("name", required=False, metavar="[NAME]")
 @click.option("--by", help="Who does it. Default: who is logged in here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def command(project_dir: Path | None, what: str, by: str | None, as_json: bool) -> None:
-    """Let a paused journey or provider send again.
+def command(
+    project_dir: Path | None, what: str, name: str | None, by: str | None, as_json: bool
+) -> None:
+    """Let a paused journey, sender or provider send again.
 
     What has waited goes now, unless its own `if overdue` says that it is too late. What was
     counted against it is forgotten. A provider in trouble (a wrong key, a server that is down)
@@ -32,9 +35,10 @@ def command(project_dir: Path | None, what: str, by: str | None, as_json: bool) 
     \b
     Example:
       winback resume win-back
-      winback resume provider:sendgrid --by ann
+      winback resume sender offers@shop.example
+      winback resume provider sendgrid --by ann
     """
-    subject = what if ":" in what else f"journey:{what}"
+    subject = subject_of(what, name)
     settings = Settings.from_environment(project_dir=project_dir)
     clock = from_environment(settings.clock)
     with (
@@ -43,9 +47,9 @@ def command(project_dir: Path | None, what: str, by: str | None, as_json: bool) 
         store.connection() as connection,
     ):
         resumed = senders.resume(connection, subject, clock.now(), person(by))
-        kind, _, name = subject.partition(":")
-        if kind == "provider":
-            resumed = senders.clear_state(connection, name) or resumed
+        kind, _, named = subject.partition(":")
+        if kind == PROVIDER:
+            resumed = senders.clear_state(connection, named) or resumed
         paused = [pause.subject for pause in senders.pauses(connection)]
     if as_json:
         print_json({"subject": subject, "resumed": resumed})

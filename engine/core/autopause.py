@@ -1,8 +1,9 @@
-"""When a journey or a provider pauses itself: too many complaints or bounces. Pure."""
+"""When a journey, a sender or a provider pauses itself: too many complaints or bounces. Pure."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +28,24 @@ class Figures:
     bounced: int = 0
     complained: int = 0
 
+    def __add__(self, other: Figures) -> Figures:
+        return Figures(
+            self.delivered + other.delivered,
+            self.bounced + other.bounced,
+            self.complained + other.complained,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The figures of one ``journey``; or (where that is "") of what ``provider`` carried for
+    ``sender``."""
+
+    journey: str
+    provider: str
+    sender: str
+    figures: Figures
+
 
 def counts(event: Event) -> tuple[str, Kind] | None:
     """(message id, kind) of a provider's report that counts for the rates. A bounce that may
@@ -47,6 +66,38 @@ def counts(event: Event) -> tuple[str, Kind] | None:
         case "Email Spam Reported":
             return message, "complained"
     return None
+
+
+def too_bad(
+    shares: Iterable[Share], paused: Collection[str], limits: AutoPause
+) -> dict[str, tuple[str, Figures]]:
+    """What is to pause: by subject (``journey:…``, ``sender:…``, ``provider:…``) why.
+
+    ``paused`` are the subjects that are already. A mailbox provider holds against a sender what
+    the sender did, so another sender goes on with the same provider: that pauses only for what is
+    left when its paused senders are taken out, such as many senders of a few messages each.
+    """
+    known = list(shares)
+    sums: dict[str, Figures] = {}
+    for share in known:
+        subject = f"journey:{share.journey}" if share.journey else f"sender:{share.sender}"
+        if share.journey or share.sender:
+            sums[subject] = sums.get(subject, Figures()) + share.figures
+    found = {
+        subject: (why, figures)
+        for subject, figures in sums.items()
+        if subject not in paused and (why := verdict(figures, limits))
+    }
+    carried: dict[str, Figures] = {}
+    for share in known:
+        sender = f"sender:{share.sender}"
+        if share.provider and sender not in paused and sender not in found:
+            subject = f"provider:{share.provider}"
+            carried[subject] = carried.get(subject, Figures()) + share.figures
+    for subject, figures in carried.items():
+        if subject not in paused and (why := verdict(figures, limits)):
+            found[subject] = why, figures
+    return dict(sorted(found.items()))
 
 
 def verdict(figures: Figures, limits: AutoPause) -> str:

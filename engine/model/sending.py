@@ -28,7 +28,7 @@ class WarmUp:
 
 @dataclass(frozen=True, slots=True)
 class AutoPause:
-    """A journey or provider pauses itself where, of the messages of the last ``within``, more
+    """A journey, sender or provider pauses itself where, of the messages of the last ``within``, more
     than ``complaints`` were called spam or more than ``bounces`` bounced (shares, 0 to 1); not
     before ``at_least`` were reported on."""
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from engine.core.sending import Outcome, pause_before_look
 from engine.errors import DeliveryError, Fault, OutcomeUnknown
-from engine.model.message import Message
+from engine.model.message import Call, Message
 from engine.ports import LooksUp
-from engine.runtime.desk import Booked, Heard
+from engine.runtime.desk import Booked, Heard, sender_of
 from engine.runtime.shell import Shell
 from engine.store.claims import Carrier
 from engine.store.messages import Candidate
@@ -38,14 +38,21 @@ class Attempt(NamedTuple):
 
 
 def carriers(batch: Iterable[Booked]) -> dict[str, Carrier]:
-    """By message id, who is to carry it."""
+    """By message id, who is to carry it, and from whom."""
     return {
         booked.candidate.message.id: Carrier(
             booked.channel.name,
             booked.channel.trace(booked.rendered) if isinstance(booked.channel, LooksUp) else "",
+            sender_of(booked.rendered),
         )
         for booked in batch
     }
+
+
+def webhook_of(message: Message) -> Call:
+    """What is posted for a webhook: nothing of it is rendered."""
+    body = message.offer.get("body", {})
+    return Call(message.id, message.template, body, message.journey)
 
 
 def call(shell: Shell, booked: Booked, attempt: int) -> Attempt:

@@ -20,10 +20,10 @@ from queue import Empty, SimpleQueue
 
 from engine.core.refusals import NO_ADDRESS, NO_PROVIDER, UNRENDERED
 from engine.errors import RenderError
-from engine.model.message import Call, Message, Sms, WhatsApp
+from engine.model.message import Sms, WhatsApp
 from engine.runtime import gate, reports
-from engine.runtime.attempt import Attempt, call, carriers
-from engine.runtime.desk import Booked, Desk, News, Ready
+from engine.runtime.attempt import Attempt, call, carriers, webhook_of
+from engine.runtime.desk import Booked, Desk, News, Ready, sender_of
 from engine.runtime.shell import SHARDS, Shell
 from engine.store import claims as claims_store
 from engine.store import messages as messages_store
@@ -76,6 +76,8 @@ class Deliverer:
     _pool: ThreadPoolExecutor | None = None
     _desk: Desk = field(init=False)
     _skip: set[str] = field(default_factory=set)
+    #: messages of paused senders, come across in one round
+    _aside: int = 0
     #: calls under way, and where they come back to
     _flying: int = 0
     _back: SimpleQueue[Attempt] = field(default_factory=SimpleQueue)
@@ -101,6 +103,7 @@ class Deliverer:
                 self._render_ahead(found, ready, done)
                 landed = self._landed()
                 batch: list[Booked] = []
+                self._aside = 0
                 free = self.threads - self._flying
                 goes_on = time.monotonic() < deadline
                 if goes_on and free >= min(self.threads, GROUP):
@@ -111,7 +114,9 @@ class Deliverer:
                 self._exchange(landed, batch, done)
                 if not goes_on:
                     return done
-                if not (self._flying or batch or self._wait(bool(found or ready), deadline)):
+                if self._flying or batch or self._aside:
+                    continue
+                if not self._wait(bool(found or ready), deadline):
                     return done
         finally:
             self._land_all(done)
@@ -171,16 +176,29 @@ class Deliverer:
 
     def _without_paused(self, connection: Connection, found: list[Candidate]) -> list[Candidate]:
         """Put aside what belongs to a paused journey: it is not looked at again until then."""
-        for journey in self._desk.paused_journeys & {c.message.journey for c in found}:
-            mine = [c.message for c in found if c.message.journey == journey]
-            claims_store.hold(connection, [(m.profile_id, m.id) for m in mine], journey)
-            found = [c for c in found if c.message.journey != journey]
-        return found
+        paused = self._desk.paused_journeys
+        for journey in paused & {c.message.journey for c in found}:
+            mine = (c.message for c in found if c.message.journey == journey)
+            claims_store.hold(connection, mine, f"journey:{journey}")
+        return [c for c in found if c.message.journey not in paused]
+
+    def _without_paused_senders(self, ready: list[Ready]) -> list[Ready]:
+        """The same for a paused sender, of whom only the rendered message tells."""
+        paused = self._desk.paused_senders
+        if not paused:
+            return ready
+        for sender in paused & {sender_of(rendered) for _, rendered in ready}:
+            mine = [c.message for c, rendered in ready if sender_of(rendered) == sender]
+            self._aside += len(mine)
+            with self.shell.database.probing() as connection:
+                claims_store.hold(connection, mine, f"sender:{sender}")
+        return [item for item in ready if sender_of(item[1]) not in paused]
 
     def _booked(
         self, ready: list[Ready], room: int, done: Delivered
     ) -> tuple[list[Booked], list[Ready]]:
         """What goes now, and what is left. What cannot go for a while is looked at again then."""
+        ready = self._without_paused_senders(ready)
         if not ready:
             return [], []
         batch, later, dropped = self._desk.book(ready, room)
@@ -218,7 +236,7 @@ class Deliverer:
             elif not (self.shell.bare or gate.address(candidate)):
                 why, code = f"no address for {message.channel}", NO_ADDRESS
             elif message.channel == "webhook":
-                yield candidate, _call_of(message)
+                yield candidate, webhook_of(message)
                 continue
             elif renderer is None:
                 why = "nothing renders"
@@ -378,8 +396,3 @@ class Deliverer:
 
     def _fly(self, booked: Booked, attempt: int, back: SimpleQueue[Attempt]) -> None:
         back.put(call(self.shell, booked, attempt))
-
-
-def _call_of(message: Message) -> Call:
-    body = message.offer.get("body", {})
-    return Call(message.id, message.template, body, message.journey)

@@ -67,6 +67,7 @@ class Desk:
         self._breaker = Breaker()
         self._standing = Standing({}, {})
         self.paused_journeys: set[str] = set()
+        self.paused_senders: set[str] = set()
         self._looked = -inf
         self.slots = Slots(shell)
 
@@ -83,12 +84,13 @@ class Desk:
         troubles = {s.provider: _trouble(s) for s in senders_store.states(connection)}
         paused: dict[str, bool] = {}
         self.paused_journeys.clear()
+        self.paused_senders.clear()
         for pause in senders_store.pauses(connection):
             kind, _, name = pause.subject.partition(":")
             if kind == "provider":
                 paused[name] = pause.by != WINBACK
             else:
-                self.paused_journeys.add(name)
+                (self.paused_senders if kind == "sender" else self.paused_journeys).add(name)
         troubles = {name: trouble for name, trouble in troubles.items() if not trouble.over(now)}
         self._standing = Standing(troubles, paused)
 
@@ -243,10 +245,11 @@ class Desk:
         """The limits that a message may come under: of its sender, and of who may carry it."""
         if self._shell.exact:
             return []
-        return self.slots.limited((_sender(item[1]), *self._order(item[0].message.channel)))
+        return self.slots.limited((sender_of(item[1]), *self._order(item[0].message.channel)))
 
 
-def _sender(rendered: Rendered) -> str:
+def sender_of(rendered: Rendered) -> str:
+    """The address, number or messaging service that it comes from; "" of a webhook."""
     if isinstance(rendered, Email):
         return rendered.from_address
     return "" if isinstance(rendered, Call) else rendered.sender

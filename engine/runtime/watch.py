@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict
 
-from engine.core.autopause import Figures, verdict
+from engine.core.autopause import Figures, Share, too_bad
 from engine.runtime.shell import Shell
 from engine.store import report_counts, senders
 from engine.store.senders import WINBACK, Pause
@@ -27,12 +27,15 @@ def watch(shell: Shell) -> list[Pause]:
         report_counts.fold(connection, now)
         if limits is None:
             return new
-        for count in report_counts.since(connection, now - limits.within):
-            figures = Figures(count.delivered, count.bounced, count.complained)
-            why = verdict(figures, limits)
-            if not why:
-                continue
-            pause = Pause(count.subject, now, WINBACK, why, asdict(figures))
+        shares = [
+            Share(journey, provider, sender, Figures(*figures))
+            for journey, provider, sender, *figures in report_counts.since(
+                connection, now - limits.within
+            )
+        ]
+        paused = {pause.subject for pause in senders.pauses(connection)}
+        for subject, (why, figures) in too_bad(shares, paused, limits).items():
+            pause = Pause(subject, now, WINBACK, why, asdict(figures))
             if senders.pause(connection, pause):
                 new.append(pause)
     for pause in new:

@@ -1,4 +1,4 @@
-"""What providers reported, counted by the hour for each journey and provider."""
+"""What providers reported, counted by the hour for each journey, provider and sender."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fold(connection: Connection, now: datetime) -> int:
         """
         with fresh as (delete from report returning profile_id, message_id, kind),
         known as (
-            select m.journey, m.provider, r.kind
+            select m.journey, m.provider, m.sender, r.kind
               from fresh r
               left join former_profile f on f.id = r.profile_id
               join message m on m.profile_id = coalesce(f.profile_id, r.profile_id)
@@ -38,7 +38,8 @@ def fold(connection: Connection, now: datetime) -> int:
         subject as (
             select 'journey:' || journey as subject, kind from known
             union all
-            select 'provider:' || provider, kind from known where provider <> ''),
+            select 'carried:' || provider || ':' || sender, kind from known
+             where provider <> ''),
         counted as (
             insert into report_hour as h (subject, hour, delivered, bounced, complained)
             select subject, date_trunc('hour', %s::timestamptz),
@@ -61,16 +62,18 @@ def fold(connection: Connection, now: datetime) -> int:
 
 
 class Count(NamedTuple):
-    """``subject`` is ``journey:NAME`` or ``provider:NAME``."""
+    """Of one ``journey``; or (where that is "") of what ``provider`` carried for ``sender``."""
 
-    subject: str
+    journey: str
+    provider: str
+    sender: str
     delivered: int
     bounced: int
     complained: int
 
 
 def since(connection: Connection, start: datetime) -> list[Count]:
-    """The counts of every subject since ``start``, to the hour."""
+    """The counts since ``start``, to the hour."""
     rows = connection.execute(
         """
         select subject, sum(delivered)::int, sum(bounced)::int, sum(complained)::int
@@ -78,4 +81,38 @@ def since(connection: Connection, start: datetime) -> list[Count]:
         """,
         [start],
     )
-    return [Count(*row) for row in rows]
+    found = []
+    for subject, *figures in rows:
+        kind, _, name = subject.partition(":")
+        provider, _, sender = name.partition(":")
+        found.append(
+            Count(name, "", "", *figures)
+            if kind == "journey"
+            else Count("", provider, sender, *figures)
+        )
+    return found
+
+
+def senders(connection: Connection) -> set[str]:
+    """The senders of which anything was reported of late."""
+    rows = connection.execute(
+        "select distinct split_part(subject, ':', 3) from report_hour"
+        " where subject like 'carried:%'"
+    )
+    return {str(row[0]) for row in rows} - {""}
+
+
+def forget(connection: Connection, subject: str) -> None:
+    """Forget what was counted against the subject of a pause."""
+    kind, _, name = subject.partition(":")
+    place = {"provider": 2, "sender": 3}.get(kind)
+    if place is None:
+        connection.execute("delete from report_hour where subject = %s", [subject])
+        return
+    connection.execute(
+        """
+        delete from report_hour
+         where subject like 'carried:%%' and split_part(subject, ':', %s) = %s
+        """,
+        [place, name],
+    )

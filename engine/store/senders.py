@@ -7,6 +7,8 @@ from typing import Any, LiteralString, NamedTuple
 
 from psycopg.types.json import Jsonb
 
+from engine.store import report_counts
+from engine.store.claims import held_by
 from engine.store.database import Connection
 
 
@@ -135,7 +137,8 @@ def give_day_back(connection: Connection, name: str, day: date, unused: int) -> 
 
 
 class Pause(NamedTuple):
-    """``subject`` is ``journey:NAME`` or ``provider:NAME``; ``by`` a person, or WINBACK."""
+    """``subject`` is ``journey:NAME``, ``provider:NAME`` or ``sender:NAME`` (an address or a
+    number); ``by`` a person, or WINBACK."""
 
     subject: str
     since: datetime
@@ -175,7 +178,8 @@ def pauses_ended(connection: Connection, limit: int = 20) -> list[Pause]:
 
 def pause(connection: Connection, pause: Pause) -> bool:
     """Pause; False where it is paused already. What a journey has due is put aside, so that
-    nobody looks through it again and again."""
+    nobody looks through it again and again; a sender's, which no row tells before it is rendered,
+    as it is come across (``claims.hold``)."""
     row = connection.execute(
         """
         insert into pause (subject, since, by, reason, figures) values (%s, %s, %s, %s, %s)
@@ -205,11 +209,10 @@ def resume(connection: Connection, subject: str, now: datetime, by: str) -> bool
     ).fetchone()
     if row is None:
         return False
-    connection.execute("delete from report_hour where subject = %s", [subject])
-    kind, _, journey = subject.partition(":")
-    if kind == "journey":
+    report_counts.forget(connection, subject)
+    if not subject.startswith("provider:"):
         connection.execute(
             "update message set held = '', reason = '' where status = 'due' and held = %s",
-            [journey],
+            [held_by(subject)],
         )
     return True

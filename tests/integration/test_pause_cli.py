@@ -34,7 +34,9 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str) -> R
     (tmp_path / "templates/hello").mkdir(parents=True)
     (tmp_path / "templates/hello/email.en.html").write_text("---\nsubject: Hi\n---\n<p>Hi</p>")
     (tmp_path / "config").mkdir()
-    (tmp_path / "config/winback.yaml").write_text("providers: {email: [smtp, file]}\n")
+    (tmp_path / "config/winback.yaml").write_text(
+        "providers: {email: [smtp, file]}\nshop: {email from: offers@shop.example}\n"
+    )
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("WINBACK_HOME", str(tmp_path / "var"))
     return lambda *words: CliRunner().invoke(group, ["--project-dir", str(tmp_path), *words])
@@ -70,7 +72,18 @@ def test_who_does_it_is_kept_without_being_told(run: Run) -> None:
     assert listed(run)["paused"][0]["by"]
 
 
-@pytest.mark.parametrize("what", ["nobody", "provider:pigeon", "shop:hello", "provider:sendgrid"])
+@pytest.mark.parametrize("words", ["sender offers@shop.example", "sender:offers@shop.example"])
+def test_a_sender_is_paused_and_resumed(run: Run, words: str) -> None:
+    told = run("pause", *words.split(), "--by", "ann")
+    assert told.output == "sender:offers@shop.example is paused.\n"
+    assert "sender:offers@shop.example" in run("pause").output
+    assert run("resume", *words.split()).exit_code == 0
+    assert listed(run)["paused"] == []
+
+
+@pytest.mark.parametrize(
+    "what", ["nobody", "provider:pigeon", "shop:hello", "provider:sendgrid", "sender:no@x.de"]
+)
 def test_what_there_is_not_cannot_be_paused(run: Run, what: str) -> None:
     told = run("pause", what)
     assert told.exit_code == 2
