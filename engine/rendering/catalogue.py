@@ -1,6 +1,6 @@
 """The templates folder: which template speaks which language, compiled when first needed.
 
-A changed file is noticed at the next message. If the change cannot be compiled, the version
+A changed file is noticed at once (``LOOK_EVERY``). If the change cannot be compiled, the version
 that could stays in use and a warning says so: a half-saved file must not cost a day's mail.
 """
 
@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import NamedTuple
 
 from engine.errors import RenderError
@@ -24,6 +25,9 @@ _FILE = re.compile(
 #: By channel the ends of its files' names; the first is the usual one. ``text`` is that of mails.
 _ENDS = {"email": ("mjml", "html", "md"), "text": ("txt",), "sms": ("txt",), "whatsapp": ("yaml",)}
 _NAME = re.compile(r"[A-Za-z0-9][\w-]*(/[A-Za-z0-9][\w-]*)*")
+#: Seconds between two looks at a template's files: to ask the system for the dates of ten of them
+#: takes a tenth of the time that a mail takes.
+LOOK_EVERY = 0.05
 _log = logging.getLogger(__name__)
 
 Stamp = tuple[int, ...]
@@ -39,11 +43,19 @@ class _Kept(NamedTuple):
 
 
 class Catalogue:
-    """Finds and compiles templates below ``folder``. Thread-safe."""
+    """Finds and compiles templates below ``folder``. Thread-safe.
 
-    def __init__(self, folder: Path, default_locale: str) -> None:
+    ``look_every``: the longest that a change may go unnoticed, in seconds.
+    """
+
+    def __init__(
+        self, folder: Path, default_locale: str, *, look_every: float = LOOK_EVERY
+    ) -> None:
         self.folder = folder
         self._default_locale = default_locale
+        self._look_every = look_every
+        #: by template, and by part of one, until when it need not be looked at
+        self._seen: dict[str | tuple[str, str, str], float] = {}
         self._kept: dict[tuple[str, str, str], _Kept] = {}
         #: by template its folder, when that last changed, and what is in it
         self._listed: dict[str, tuple[str, int, dict[str, dict[str, Path]]]] = {}
@@ -65,6 +77,8 @@ class Catalogue:
     def _files(self, name: str) -> dict[str, dict[str, Path]]:
         """The files of a template by channel and locale."""
         known = self._listed.get(name)
+        if known and self._fresh(name):
+            return known[2]
         if known is None and not _NAME.fullmatch(name):
             raise RenderError(f"{name!r} is no name of a template.")
         place = known[0] if known else str(self.folder / name)
@@ -118,8 +132,18 @@ class Catalogue:
             channels.setdefault(channel, {})[locale or self._default_locale] = path
         return channels
 
+    def _fresh(self, what: str | tuple[str, str, str]) -> bool:
+        """Whether ``what`` was looked at just now; if not, it is from here on."""
+        now = monotonic()
+        if now < self._seen.get(what, 0.0):
+            return True
+        self._seen[what] = now + self._look_every
+        return False
+
     def _get(self, key: tuple[str, str, str], make: Callable[[], Template]) -> Template:
         kept = self._kept.get(key)
+        if kept and self._fresh(key):
+            return kept.template
         if kept and kept.stamp == (now := _stamp(kept.names)):
             return kept.template
         with self._lock:

@@ -12,6 +12,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha256
 from html import escape, unescape
 from typing import NamedTuple
@@ -25,7 +26,8 @@ from engine.model.policy import Shop
 _SIGNATURE = 9  # bytes: 72 bits, as in the links to leave
 _BODY = 8 + 16
 _CODE = 6  # bytes: 48 bits, of which a shop that sends a million a day uses few
-_ANCHOR = re.compile(r"""<a\s(?:[^>"']|"[^"]*"|'[^']*')*>""", re.I)
+_USUAL = 500  # characters of a link, longer ones are not kept
+_ANCHOR = re.compile(r"""<[aA]\s[^>"']*(?:"[^"]*"[^>"']*|'[^']*'[^>"']*)*>""")
 _HREF = re.compile(r"""(\shref\s*=\s*)("([^"]*)"|'([^']*)')""", re.I)
 #: Written into an ``<a>`` by an author who wants that link left alone.
 _LEFT_ALONE = re.compile(r"\sdata-untracked(?=[\s=>/])", re.I)
@@ -53,6 +55,7 @@ class ClickLinks:
         self._ours = tuple(self.base + place for place in _OURS)
         self._rules = rules
         self._shop = (urlsplit(shop.url).hostname or "").removeprefix("www.")
+        self._utm = lru_cache(maxsize=1024)(self._told)
 
     def in_html(self, html: str, message: Message) -> str:
         """``html`` with its ``<a href>`` counted; those to leave or to choose stay as they are."""
@@ -100,33 +103,26 @@ class ClickLinks:
 
     def utm(self, message: Message) -> str:
         """What the shop's analytics are told of a link in ``message``, as a query."""
-        told = {
-            "journey": message.journey,
-            "channel": message.channel,
-            "template": message.template,
-            "step": message.step,
-        }
+        return self._utm(message.journey, message.channel, message.template, message.step)
+
+    def _told(self, journey: str, channel: str, template: str, step: str) -> str:
+        told = {"journey": journey, "channel": channel, "template": template, "step": step}
         values = {f"utm_{n}": value.format_map(told) for n, value in self._rules.utm.items()}
         return urlencode(values)
 
     def _counted(
-        self, url: str, one: _One, way: Callable[[str], str], *, shop_only: bool = False
+        self, url: str, one: _One, way: Callable[[_Place], str], *, shop_only: bool = False
     ) -> str:
         if not url.startswith(("http://", "https://")) or url.startswith(self._ours):
             return url
-        try:
-            parts = urlsplit(url)
-            host = parts.hostname or ""
-        except ValueError:
-            return url
+        known = _place if len(url) <= _USUAL else _place.__wrapped__
+        place = known(url, one.utm, self._shop)
         # In plain text a link may stand in the name of a shopper or product, which a browser told
         # us: the shop's address must not vouch for it.
-        of_shop = host.removeprefix("www.") == self._shop or host.endswith("." + self._shop)
-        if not host or (shop_only and not of_shop):
+        of_shop = place.host == self._shop or place.host.endswith("." + self._shop)
+        if not place.host or (shop_only and not of_shop):
             return url
-        if self._rules.utm and host.removeprefix("www.") == self._shop:
-            url = urlunsplit(parts._replace(query=_joined(parts.query, one.utm)))
-        return way(url) if self._rules.track else url
+        return way(place) if self._rules.track else place.url
 
 
 class _One:
@@ -141,18 +137,41 @@ class _One:
         self.utm = links.utm(message)
         self.short: dict[str, ShortLink] = {}
 
-    def signed(self, url: str) -> str:
-        signature = self._links.sign(self._body + url.encode("utf-8", "replace"))
+    def signed(self, place: _Place) -> str:
+        signature = self._links.sign(self._body + place.url.encode("utf-8", "replace"))
         token = urlsafe_b64encode(self._body + signature).decode()
-        return f"{self._base}/c/{token}?u={quote(url, safe='')}"
+        return f"{self._base}/c/{token}?u={place.quoted}"
 
-    def shortened(self, url: str) -> str:
+    def shortened(self, place: _Place) -> str:
+        url = place.url
         link = self.short.get(url)
         if link is None:
             whole = self._links.sign(b"short\0" + self._id + url.encode("utf-8", "replace"))
             link = ShortLink(urlsafe_b64encode(whole[:_CODE]).decode(), url)
             self.short[url] = link
         return f"{self._base}/{self._short}/{link.code}"
+
+
+class _Place(NamedTuple):
+    """A link's host ("" for none), and the link with the query that analytics are told, as it is
+    and as a parameter."""
+
+    host: str
+    url: str
+    quoted: str
+
+
+@lru_cache(maxsize=4096)
+def _place(url: str, utm: str, shop: str) -> _Place:
+    """Cached, for a shop has far fewer pages than it sends mails."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").removeprefix("www.")
+    except ValueError:
+        return _Place("", url, url)
+    if utm and host == shop:
+        url = urlunsplit(parts._replace(query=_joined(parts.query, utm)))
+    return _Place(host, url, quote(url, safe=""))
 
 
 def _joined(query: str, utm: str) -> str:

@@ -35,19 +35,19 @@ def money(
     locale writes it. A round amount goes without its zeros: Rs 4,500, but $19.90."""
     if isinstance(amount, Undefined):
         return str(amount)
+    code = currency or context["event"].get("currency") or context["shop"]["currency"]
+    return _written(str(amount), str(code).upper(), str(locale or context["number_locale"]))
+
+
+@lru_cache(maxsize=8192)
+def _written(amount: str, code: str, tag: str) -> str:
+    """Cached, for a shop has far fewer prices than shoppers."""
     try:
-        number = Decimal(str(amount))
+        number = Decimal(amount)
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite():
         raise FilterArgumentError("money needs a number: check what the event carries here.")
-    code = currency or context["event"].get("currency") or context["shop"]["currency"]
-    return _written(number, str(code).upper(), str(locale or context["number_locale"]))
-
-
-@lru_cache(maxsize=8192)
-def _written(number: Decimal, code: str, tag: str) -> str:
-    """Cached, for a shop has far fewer prices than shoppers."""
     where = babel_locale(tag)
     if not (len(code) == 3 and code.isascii() and code.isalpha()):
         return format_decimal(number, locale=where)
@@ -105,7 +105,7 @@ def ltr(context: Context, value: Any) -> str:
     if context["dir"] != "rtl":
         return escape(value) if escaped else str(value)
     if escaped:
-        return Markup('<span dir="ltr">{}</span>').format(value)
+        return Markup(f'<span dir="ltr">{escape(value)}</span>')
     return f"{_LRI}{value}{_PDI}"
 
 

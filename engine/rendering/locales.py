@@ -20,8 +20,13 @@ def choose(traits: Mapping[str, Any], shop_locale: str, there: Collection[str]) 
     territory: "ur-PK", then "ur"), the shop's locale, English, and what comes first by name.
     Raises ``ValueError`` when ``there`` is empty.
     """
+    return _best(tuple(_given(traits)), shop_locale, tuple(there))
+
+
+@lru_cache(maxsize=1024)
+def _best(given: tuple[str, ...], shop_locale: str, there: tuple[str, ...]) -> str:
     by_tag = {_normal(tag): tag for tag in sorted(there)}
-    for wish in _wishes(traits, shop_locale):
+    for wish in _wishes(given, shop_locale):
         if wish in by_tag:
             return by_tag[wish]
     return min(there)
@@ -54,8 +59,8 @@ def direction(tag: str) -> Literal["ltr", "rtl"]:
     return "rtl" if babel_locale(tag).text_direction == "rtl" else "ltr"
 
 
-def _wishes(traits: Mapping[str, Any], shop_locale: str) -> Iterator[str]:
-    for tag in (*_given(traits), shop_locale, "en"):
+def _wishes(given: tuple[str, ...], shop_locale: str) -> Iterator[str]:
+    for tag in (*given, shop_locale, "en"):
         wish = _normal(tag)
         while wish:
             yield wish

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -32,9 +32,13 @@ class Part:
     source: str
     places: Mapping[int, tuple[str, int]]
     file: str
+    #: the text where it says the same to everybody
+    fixed: str | None = None
 
     def render(self, variables: Mapping[str, Any]) -> str:
         """The text, in Unicode's NFC. Raises ``RenderError`` with the author's file and line."""
+        if self.fixed is not None:
+            return self.fixed
         begin()
         try:
             text = self.template.render(variables)
@@ -62,9 +66,9 @@ def compile_part(sandbox: Sandbox, flat: Flat, file: str) -> Part:
         raise RenderError(str(error.message), file=place, line=line) from error
     except TemplateError as error:
         raise RenderError(str(error.message), file=file) from error
-    return Part(
-        Template.from_code(sandbox, code, dict(sandbox.globals)), flat.source, flat.places, file
-    )
+    template = Template.from_code(sandbox, code, dict(sandbox.globals))
+    part = Part(template, flat.source, flat.places, file)
+    return part if "{" in flat.source else replace(part, fixed=part.render({}))
 
 
 def _normal(text: str) -> str:

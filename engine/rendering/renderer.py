@@ -16,7 +16,7 @@ from engine.model.message import Email, Message, Rendered, Sms, WhatsApp
 from engine.model.policy import Policy
 from engine.model.profile import Profile
 from engine.rendering import locales
-from engine.rendering.catalogue import Catalogue
+from engine.rendering.catalogue import LOOK_EVERY, Catalogue
 from engine.rendering.clicks import ClickLinks
 from engine.rendering.links import Asked, Links
 from engine.rendering.parts import Part, one_line, starting_right_to_left
@@ -37,12 +37,21 @@ class Renderer:
     once and again when their file changes.
 
     ``public_url`` and ``secret`` make the links by which a reader leaves (see ``Links``).
+    ``look_every``: see ``Catalogue``.
     """
 
-    def __init__(self, folder: Path, policy: Policy, *, public_url: str, secret: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        policy: Policy,
+        *,
+        public_url: str,
+        secret: str,
+        look_every: float = LOOK_EVERY,
+    ) -> None:
         self.policy = policy
         shop = policy.shop
-        self._catalogue = Catalogue(folder.absolute(), shop.locale)
+        self._catalogue = Catalogue(folder.absolute(), shop.locale, look_every=look_every)
         self._shop = asdict(shop)
         self.clicks = ClickLinks(secret, public_url, policy.links, shop)
         self.links = Links(

@@ -7,6 +7,7 @@ bounded, so that a slip in a template costs one message and not a worker.
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -20,9 +21,10 @@ from jinja2.nodes import Template
 from jinja2.runtime import BlockReference, Context, LoopContext, Macro, TemplateReference
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Cycler, Joiner, Namespace
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from engine.rendering.steps import TURN, bound_loops, turn
+from engine.rendering.generator import Generator
+from engine.rendering.steps import bound_loops, turn
 
 #: Characters of one rendered part. Gmail clips a mail at about 102 KB.
 LONGEST_OUTPUT = 500_000
@@ -33,6 +35,7 @@ _AT_ONCE = 100
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 _OPEN = (LoopContext, Namespace, TemplateReference, TemplateModule)
+_OF_LOOP = frozenset({"index", "index0", "first", "last", "length"})
 _CALLABLE = (Macro, BlockReference, Joiner)
 _HELPERS = (LoopContext, Cycler, Joiner)
 
@@ -96,7 +99,7 @@ def _printable(value: Any) -> Any:
     if value.__class__ is str:
         return value if value.isprintable() else _UNSHOWABLE.sub("", value)
     if isinstance(value, Markup):
-        return Markup(showable(value))
+        return value if value.isprintable() else Markup(_UNSHOWABLE.sub("", value))
     if isinstance(value, str):
         return showable(value)
     if isinstance(value, (int, float, Undefined)):
@@ -110,11 +113,34 @@ def _printable(value: Any) -> Any:
     return value
 
 
+def in_html(value: Any) -> str:
+    """A printed value as it stands in HTML."""
+    if value.__class__ is str:
+        text: str = value if value.isprintable() else _UNSHOWABLE.sub("", value)
+        # Most have none of these, and to look for them takes a fifth of the time of an escape.
+        if "&" in text or "<" in text or ">" in text or '"' in text or "'" in text:
+            return escape(text)
+        return text
+    shown = _printable(value)
+    return shown if shown.__class__ is Markup else escape(shown)
+
+
+def in_text(value: Any) -> str:
+    """A printed value as it stands in plain text."""
+    if value.__class__ is str and value.isprintable():
+        return value
+    return str(_printable(value))
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja for one kind of output. ``filters`` are added to Jinja's own harmless ones."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
     concat = staticmethod(limited_join)
+    code_generator_class = Generator
+    in_html = staticmethod(in_html)
+    in_text = staticmethod(in_text)
+    turn = staticmethod(turn)
 
     def __init__(self, *, autoescape: bool, filters: Mapping[str, Callable[..., Any]]) -> None:
         super().__init__(
@@ -129,7 +155,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
             "namespace": Namespace,
             "cycler": Cycler,
             "joiner": Joiner,
-            TURN: turn,
         }
         self.filters = {k: v for k, v in self.filters.items() if k not in _WITHHELD}
         self.filters.update(filters)
@@ -148,10 +173,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if obj.__class__ is dict:
             value = obj.get(attribute)
             return self.undefined(obj=obj, name=attribute) if value is None else value
-        if isinstance(obj, Mapping):
-            return self._item(obj, attribute)
+        if obj.__class__ is LoopContext and attribute in _OF_LOOP:
+            return builtins.getattr(obj, attribute)
         if isinstance(obj, Undefined):
             return obj
+        if isinstance(obj, Mapping):
+            return self._item(obj, attribute)
         if isinstance(obj, _OPEN) and not attribute.startswith("_"):
             return super().getattr(obj, attribute)
         return self.undefined(obj=obj, name=attribute)

@@ -11,11 +11,10 @@ from threading import local
 from jinja2 import nodes
 from jinja2.exceptions import SecurityError
 
+from engine.rendering.generator import TURN
+
 #: Turns of all loops in one part of one message. A mail of a hundred products needs hundreds.
 MOST_TURNS = 100_000
-
-#: The name by which compiled loops find ``turn``. Not one that an author can write.
-TURN = "_winback_turn"
 
 _counted = local()
 
@@ -38,5 +37,5 @@ def bound_loops(template: nodes.Template) -> None:
     loops, macros = template.find_all(nodes.For), template.find_all(nodes.Macro)
     places: list[nodes.For | nodes.Macro] = [*loops, *macros]
     for place in places:
-        count = nodes.Call(nodes.Name(TURN, "load"), [], [], None, None)
+        count = nodes.EnvironmentAttribute(TURN)
         place.body.insert(0, nodes.ExprStmt(count).set_lineno(place.lineno))

@@ -47,7 +47,9 @@ subject: "{subject}"
 def renderer(tmp_path: Path) -> Renderer:
     folder = tmp_path / "templates"
     folder.mkdir()
-    return Renderer(folder, POLICY, public_url="https://loom.example", secret="s" * 32)
+    return Renderer(
+        folder, POLICY, public_url="https://loom.example", secret="s" * 32, look_every=0
+    )
 
 
 @pytest.fixture
@@ -614,3 +616,23 @@ def test_many_threads_compile_once_and_agree(renderer: Renderer, write: Any) -> 
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_files_are_looked_at_now_and_then(
+    tmp_path: Path, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To look at each message would take a tenth of the time that a mail takes."""
+    now = [100.0]
+    monkeypatch.setattr("engine.rendering.catalogue.monotonic", lambda: now[0])
+    path = write("t/sms.en.txt", "one")
+    renderer = Renderer(
+        path.parents[1], POLICY, public_url="https://loom.example", secret="s" * 32, look_every=5
+    )
+    assert text(renderer) == "one"
+    now[0] += 6
+    assert text(renderer) == "one"
+    write("t/sms.en.txt", "two")
+    os.utime(path, (1_000, 1_000))
+    assert text(renderer) == "one"
+    now[0] += 6
+    assert text(renderer) == "two"
