@@ -93,30 +93,19 @@ class Catalogue:
             self._listed[name] = known
         return known[2]
 
-    def email(self, name: str, locale: str) -> EmailTemplate:
-        """The mail of template ``name`` in ``locale`` (one of ``locales``)."""
+    def get(self, name: str, channel: str, locale: str) -> Template:
+        """What the template ``name`` is in ``channel`` and ``locale`` (one of ``locales``).
+
+        Raises ``RenderError`` where it cannot be compiled.
+        """
         files = self._listed[name][2] if name in self._listed else self._files(name)
-        path, text = files["email"][locale], files.get("text", {}).get(locale)
-        made = self._get(
-            (name, path.name, text.name if text else ""),
-            lambda: compile_email(self.folder, path, text, locale),
-        )
-        assert isinstance(made, EmailTemplate)
-        return made
-
-    def sms(self, name: str, locale: str) -> SmsTemplate:
-        """The text message of template ``name`` in ``locale`` (one of ``locales``)."""
-        path = self.locales(name, "sms")[locale]
-        made = self._get((name, path.name, ""), lambda: compile_sms(self.folder, path, locale))
-        assert isinstance(made, SmsTemplate)
-        return made
-
-    def whatsapp(self, name: str, locale: str) -> WhatsAppTemplate:
-        """The WhatsApp message of template ``name`` in ``locale`` (one of ``locales``)."""
-        path = self.locales(name, "whatsapp")[locale]
-        made = self._get((name, path.name, ""), lambda: compile_whatsapp(self.folder, path, locale))
-        assert isinstance(made, WhatsAppTemplate)
-        return made
+        path = files[channel][locale]
+        text = files.get("text", {}).get(locale) if channel == "email" else None
+        key = (name, path.name, text.name if text else "")
+        if channel == "email":
+            return self._get(key, lambda: compile_email(self.folder, path, text, locale))
+        compiler = compile_whatsapp if channel == "whatsapp" else compile_sms
+        return self._get(key, lambda: compiler(self.folder, path, locale))
 
     def _list(self, name: str) -> dict[str, dict[str, Path]]:
         channels: dict[str, dict[str, Path]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,14 +16,16 @@ from engine.model.message import Email, Message, Rendered, Sms, WhatsApp
 from engine.model.policy import Policy
 from engine.model.profile import Profile
 from engine.rendering import locales
-from engine.rendering.catalogue import LOOK_EVERY, Catalogue
+from engine.rendering.catalogue import LOOK_EVERY, Catalogue, Template
 from engine.rendering.clicks import ClickLinks
+from engine.rendering.compiler import EmailTemplate, SmsTemplate
 from engine.rendering.links import Asked, Links
 from engine.rendering.parts import Part, one_line, starting_right_to_left
 from engine.rendering.plaintext import tidy
 from engine.rendering.segments import segments_of
 from engine.rendering.transliterate import plainer
 from engine.rendering.whatsapp import LONGEST as LONGEST_WHATSAPP
+from engine.rendering.whatsapp import WhatsAppTemplate
 
 #: What Twilio takes in one message (its API specification).
 LONGEST_SMS = 1600
@@ -78,12 +80,13 @@ class Renderer:
         if not isinstance(to, str) or not to:
             raise RenderError(f"The shopper has no address for {message.channel}.")
         try:
-            match message.channel:
-                case "email":
-                    return self._email(message, known, properties, to, key)
-                case "whatsapp":
-                    return self._whatsapp(message, known, properties, to, key)
-            return self._sms(message, known, properties, to, key)
+            template, variables = self._prepared(message, known, properties, key)
+            match template:
+                case EmailTemplate():
+                    return self._email(message, template, variables, to)
+                case WhatsAppTemplate():
+                    return self._whatsapp(message, template, variables, to)
+            return self._sms(message, template, variables, to)
         except RenderError as error:
             raise self._placed(error) from error
 
@@ -98,14 +101,9 @@ class Renderer:
             tags = self._catalogue.locales(template, channel)
         except RenderError as error:
             return [Diagnostic(template, 1, 1, "error", "T001", str(error))]
-        compiled: Callable[[str, str], object] = self._catalogue.sms
-        if channel != "sms":
-            compiled = {"email": self._catalogue.email, "whatsapp": self._catalogue.whatsapp}[
-                channel
-            ]
         for tag in tags:
             try:
-                compiled(template, tag)
+                self._catalogue.get(template, channel, tag)
             except RenderError as error:
                 placed = self._placed(error)
                 text = str(placed).removeprefix(f"{placed.file}:{placed.line}: ")
@@ -116,22 +114,22 @@ class Renderer:
 
     def parts(self, template: str, channel: str) -> Iterator[Part]:
         """What every language of a template consists of. Raises ``RenderError``: see ``check``."""
-        compiled = self._catalogue.email if channel == "email" else self._catalogue.sms
         for tag in self._catalogue.locales(template, channel):
-            yield from compiled(template, tag).parts
+            yield from self._catalogue.get(template, channel, tag).parts
+
+    def _prepared(
+        self, message: Message, traits: Mapping[str, Any], event: Mapping[str, Any], key: str
+    ) -> tuple[Template, dict[str, Any]]:
+        """The template in the shopper's language, and what it sees."""
+        channel = message.channel if message.channel in _ADDRESS else "sms"
+        there = self._catalogue.locales(message.template, channel)
+        tag = locales.choose(traits, self.policy.shop.locale, there)
+        template = self._catalogue.get(message.template, channel, tag)
+        return template, self._variables(message, traits, event, key, tag, template.direction)
 
     def _email(
-        self,
-        message: Message,
-        traits: Mapping[str, Any],
-        event: Mapping[str, Any],
-        to: str,
-        key: str,
+        self, message: Message, template: EmailTemplate, variables: dict[str, Any], to: str
     ) -> Email:
-        names = self._catalogue.locales(message.template, "email")
-        tag = locales.choose(traits, self.policy.shop.locale, names)
-        template = self._catalogue.email(message.template, tag)
-        variables = self._variables(message, traits, event, key, tag, template.direction)
         subject = one_line(template.subject.render(variables))
         variables["subject"] = subject
         if template.preheader:
@@ -154,22 +152,13 @@ class Renderer:
                 "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
             },
             reply_to=shop.reply_to,
-            locale=tag,
+            locale=template.locale,
             journey=message.journey,
         )
 
     def _sms(
-        self,
-        message: Message,
-        traits: Mapping[str, Any],
-        event: Mapping[str, Any],
-        to: str,
-        key: str,
+        self, message: Message, template: SmsTemplate, variables: dict[str, Any], to: str
     ) -> Sms:
-        names = self._catalogue.locales(message.template, "sms")
-        tag = locales.choose(traits, self.policy.shop.locale, names)
-        template = self._catalogue.sms(message.template, tag)
-        variables = self._variables(message, traits, event, key, tag, template.direction)
         body = tidy(template.body.render(variables)).strip()
         if template.direction == "rtl":
             body = starting_right_to_left(body, always=False)
@@ -188,23 +177,14 @@ class Renderer:
             body=body,
             segments=count,
             encoding=encoding,
-            locale=tag,
+            locale=template.locale,
             journey=message.journey,
             short_links=short_links,
         )
 
     def _whatsapp(
-        self,
-        message: Message,
-        traits: Mapping[str, Any],
-        event: Mapping[str, Any],
-        to: str,
-        key: str,
+        self, message: Message, template: WhatsAppTemplate, variables: dict[str, Any], to: str
     ) -> WhatsApp:
-        names = self._catalogue.locales(message.template, "whatsapp")
-        tag = locales.choose(traits, self.policy.shop.locale, names)
-        template = self._catalogue.whatsapp(message.template, tag)
-        variables = self._variables(message, traits, event, key, tag, template.direction)
         values: dict[str, str] = {}
         links: dict[str, ShortLink] = {}
         for name, value in template.values(variables).items():
@@ -223,7 +203,7 @@ class Renderer:
             content_sid=template.content_sid,
             variables=values,
             body=body,
-            locale=tag,
+            locale=template.locale,
             journey=message.journey,
             short_links=tuple(links.values()),
         )

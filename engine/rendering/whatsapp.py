@@ -42,6 +42,10 @@ class WhatsAppTemplate:
     file: str
     files: tuple[Path, ...]
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return tuple(self.variables.values())
+
     def values(self, given: Mapping[str, Any]) -> dict[str, str]:
         """The variables of one message. Raises ``RenderError`` for an empty one, which Twilio
         refuses (21656). WhatsApp takes no line breaks in them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,15 +19,15 @@ from engine.errors import DeliveryError, OutcomeUnknown
 from engine.intake.lanes import LANES, lane_of
 from engine.model.event import Event
 from engine.model.journey import Journey
-from engine.model.message import Email, Message, Receipt, Rendered, Sms
+from engine.model.message import Receipt, Rendered
 from engine.model.policy import Policy, Topic
-from engine.model.profile import Profile
 from engine.runtime.deliver import Delivered, Deliverer
 from engine.runtime.drain import Drained, drain
 from engine.runtime.shell import SHARDS, Shell
 from engine.runtime.wake import Woken, wake
 from engine.store import inbox
 from engine.store.database import Database
+from engine.testing.renderer import PlainRenderer
 from tests.unit.core.build import T0, event, journey, overdue, send, stop, wait
 
 #: Makes a pipeline: the fixture ``make``.
@@ -143,23 +143,6 @@ class Provider:
     @property
     def ids(self) -> list[str]:
         return [rendered.message_id for rendered in self.handed]
-
-
-class PlainRenderer:
-    """As little as a message can be."""
-
-    def render(
-        self,
-        message: Message,
-        traits: Mapping[str, Any] | Profile,
-        properties: Mapping[str, Any],
-        key: str = "",
-        address: str = "",
-    ) -> Rendered:
-        known = traits.traits if isinstance(traits, Profile) else traits
-        if message.channel == "sms":
-            return Sms(message.id, known["phone"], "shop", message.template)
-        return Email(message.id, known["email"], "s@x.de", "", message.template, key, "")
 
 
 @dataclass

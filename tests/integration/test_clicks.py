@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,9 +20,9 @@ from engine.model.event import Event
 from engine.model.links import LinkRules
 from engine.model.message import Message, Rendered
 from engine.model.policy import Shop
-from engine.model.profile import Profile
 from engine.rendering.clicks import ClickLinks
 from engine.settings import Settings
+from engine.testing.renderer import PlainRenderer
 from engine.web import app as web
 from engine.web.clicks import create_blueprint
 from tests.integration.runtime_kit import (
@@ -30,7 +30,6 @@ from tests.integration.runtime_kit import (
     WHO,
     Make,
     Pipeline,
-    PlainRenderer,
     emptied,
     identify,
 )
@@ -47,15 +46,8 @@ LINKS = ClickLinks("s" * 32, BASE, LinkRules(track=True), Shop(url="https://shop
 class Linking(PlainRenderer):
     """One link in every message."""
 
-    def render(
-        self,
-        message: Message,
-        traits: Mapping[str, Any] | Profile,
-        properties: Mapping[str, Any],
-        key: str = "",
-        address: str = "",
-    ) -> Rendered:
-        plain = super().render(message, traits, properties, key, address)
+    def render(self, message: Message, *rest: Any, **more: Any) -> Rendered:
+        plain = super().render(message, *rest, **more)
         if message.channel == "sms":
             body, links = LINKS.in_text(f"See {URL}", message)
             return msgspec.structs.replace(plain, body=body, short_links=links)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -12,9 +11,9 @@ import pytest
 
 from engine.errors import DeliveryError, RenderError
 from engine.model.message import Message, Rendered
-from engine.model.profile import Profile
 from engine.runtime.attempt import TRIES
 from engine.runtime.deliver import Deliverer
+from engine.testing.renderer import PlainRenderer
 from tests.integration.runtime_kit import (
     ANSWERS,
     HOLD,
@@ -22,7 +21,6 @@ from tests.integration.runtime_kit import (
     WHO,
     Make,
     Pipeline,
-    PlainRenderer,
     accepts,
     busy,
     deliveries,
@@ -195,17 +193,10 @@ class TestRefused:
 class TestRendering:
     def broken(self, shop: Pipeline, error: Exception, template: str) -> None:
         class Broken(PlainRenderer):
-            def render(
-                self,
-                message: Message,
-                traits: Mapping[str, Any] | Profile,
-                properties: Mapping[str, Any],
-                key: str = "",
-                address: str = "",
-            ) -> Rendered:
+            def render(self, message: Message, *rest: Any, **more: Any) -> Rendered:
                 if message.template == template:
                     raise error
-                return super().render(message, traits, properties, key, address)
+                return super().render(message, *rest, **more)
 
         shop.shell.renderer = Broken()
 

@@ -18,7 +18,8 @@ from engine.store import messages as messages_store
 from engine.store import senders
 from engine.store.claims import Carrier
 from engine.store.senders import Pause
-from tests.integration.runtime_kit import TOPICS, WHO, Make, Pipeline, PlainRenderer
+from engine.testing.renderer import PlainRenderer
+from tests.integration.runtime_kit import TOPICS, WHO, Make, Pipeline
 from tests.unit.core.build import at, event, journey, order, overdue, send, stop, view
 
 BAD = journey(send(template="bad", overdue=overdue()), name="bad", stops=[stop()])

@@ -8,7 +8,7 @@ log, decides the same again (P8).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -27,9 +27,8 @@ from engine.intake.recordings import Ordered
 from engine.language import load_journey
 from engine.model.enrollment import Enrollment
 from engine.model.journey import Journey
-from engine.model.message import Email, Message, Receipt, Rendered
+from engine.model.message import Message, Receipt, Rendered
 from engine.model.policy import Cap, Policy, QuietHours, Topic
-from engine.model.profile import Profile
 from engine.runtime import calendar
 from engine.runtime import shelf as shelf_module
 from engine.runtime.deliver import Deliverer
@@ -44,6 +43,7 @@ from engine.runtime.simulate import Observer, Simulation
 from engine.runtime.wake import wake
 from engine.store import lanes as lanes_store
 from engine.store.database import Database
+from engine.testing.renderer import PlainRenderer
 from tests.integration.runtime_kit import emptied, module_database
 from tests.integration.versions_kit import HOUR, World, new_project
 from tests.property.event_streams import END, START, Told, streams
@@ -233,20 +233,10 @@ caps: [{messages: 3, within: 2 days}, {messages: 1, within: 12 hours, channel: s
 """
 
 
-class Everything:
+class Everything(PlainRenderer):
     """Stands for renderer and provider."""
 
     name = "everything"
-
-    def render(
-        self,
-        message: Message,
-        traits: Mapping[str, Any] | Profile,
-        properties: Mapping[str, Any],
-        key: str = "",
-        address: str = "",
-    ) -> Rendered:
-        return Email(message.id, address, "", "", message.template, "", "")
 
     def send(self, rendered: Rendered) -> Receipt:
         return Receipt(self.name, rendered.message_id)

@@ -9,7 +9,7 @@ events accepted by then; nothing here asks Winback what it thinks.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -29,15 +29,14 @@ from engine.errors import DeliveryError
 from engine.intake.lanes import LANES
 from engine.model.event import Event, EventKind
 from engine.model.message import Email, Message, Rendered
-from engine.model.profile import Profile
 from engine.runtime.attempt import RETRY_UNKNOWN, TRIES
 from engine.runtime.drain import drain
 from engine.store import outcomes as outcomes_store
 from engine.store.database import Database
+from engine.testing.renderer import PlainRenderer
 from tests.integration.runtime_kit import (
     Answer,
     Pipeline,
-    PlainRenderer,
     accepts,
     busy,
     emptied,
@@ -61,18 +60,11 @@ class Interrupting(PlainRenderer):
         self.accept = accept
         self.pending: Event | None = None
 
-    def render(
-        self,
-        message: Message,
-        traits: Mapping[str, Any] | Profile,
-        properties: Mapping[str, Any],
-        key: str = "",
-        address: str = "",
-    ) -> Rendered:
+    def render(self, message: Message, *rest: Any, **more: Any) -> Rendered:
         if self.pending is not None:
             one, self.pending = self.pending, None
             self.accept(one)
-        return super().render(message, traits, properties, key, address)
+        return super().render(message, *rest, **more)
 
 
 def rejects(_: Rendered) -> Exception:
