@@ -6,27 +6,17 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-import phonenumbers
-from email_validator import EmailNotValidError, validate_email
-
 from engine.errors import DeliveryError
+from engine.model.address import Mailbox, NotAnAddress, mailbox
+from engine.model.address import number as in_use
 from engine.model.event import Event
 
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
 #: What looks like an address or a phone number in a provider's answer.
 _PERSONAL = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+|\+?\d[\d\s().-]{6,}\d")
-
-
-_LENGTHS = {
-    phonenumbers.ValidationResult.TOO_SHORT: "is too short for its country",
-    phonenumbers.ValidationResult.TOO_LONG: "is too long for its country",
-    phonenumbers.ValidationResult.INVALID_COUNTRY_CODE: "begins with no country's code",
-    phonenumbers.ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "lacks its area code",
-}
 
 
 class Receiver(Protocol):
@@ -61,6 +51,8 @@ class ChannelSettings(Protocol):
     @property
     def sendgrid_webhook_public_key(self) -> str: ...
     @property
+    def sendgrid_activity(self) -> bool: ...
+    @property
     def twilio_account_sid(self) -> str: ...
     @property
     def twilio_auth_token(self) -> str: ...
@@ -81,12 +73,26 @@ class ChannelSettings(Protocol):
 def mail_address(address: str) -> str:
     """``address`` in the ASCII form that every server takes (domains in Punycode).
 
-    Raises ``DeliveryError`` for one that cannot exist: permanent, and to be suppressed.
-    Syntax only; DNS is the provider's business.
+    Raises ``DeliveryError``, permanent: for one that cannot exist, which is to be suppressed, and
+    for one whose part before the @ is not ASCII, which another provider may carry. Syntax only;
+    DNS is the provider's business.
     """
+    found = recipient(address)
+    if found.ascii:
+        return found.ascii
+    raise DeliveryError(
+        "The address has letters beyond ASCII before its @, and this provider carries none such: "
+        "they need an SMTP server that knows SMTPUTF8.",
+        permanent=True,
+    )
+
+
+def recipient(address: str) -> Mailbox:
+    """``address`` in all its forms, for providers that take UTF-8. Raises ``DeliveryError`` as
+    ``mail_address`` does for one that cannot exist."""
     try:
-        return _mail_address(address)
-    except EmailNotValidError as error:
+        return mailbox(address)
+    except NotAnAddress as error:
         raise DeliveryError(
             f"The address cannot receive mail: {without_personal(str(error))}",
             permanent=True,
@@ -94,39 +100,30 @@ def mail_address(address: str) -> str:
         ) from None
 
 
-@lru_cache(maxsize=4096)
-def _mail_address(address: str) -> str:
-    found = validate_email(address, check_deliverability=False, test_environment=True, strict=True)
-    if found.ascii_email is None:
-        raise EmailNotValidError("its part before the @ is not ASCII, which few servers take.")
-    return found.ascii_email
+def own_address(address: str) -> str:
+    """An address of the shop's own, in ASCII. That it is wrong is no fault of who is written to:
+    the ``DeliveryError`` suppresses nobody."""
+    try:
+        return mail_address(address)
+    except DeliveryError as error:
+        raise DeliveryError(f"The shop's own address: {error}", permanent=True) from None
 
 
 def phone_number(number: str) -> str:
-    """``number`` if it is in E.164 and as long as numbers of its country are. Raises
-    ``DeliveryError``, permanent and to be suppressed.
-
-    Whether it is in a range that is in use only the operators know: ranges open faster than
-    tables know them. Twilio refuses what is not (21211).
-    """
-    if why := _not_a_number(number):
-        raise DeliveryError(f"The phone number {why}.", permanent=True, suppress=True)
-    return number
-
-
-@lru_cache(maxsize=4096)
-def _not_a_number(number: str) -> str:
-    if not _E164.fullmatch(number):
-        return "is not in E.164 form (+ and country code)"
+    """``number`` if it is in E.164 and valid for its country. Raises ``DeliveryError``, permanent
+    and to be suppressed."""
     try:
-        found = phonenumbers.is_possible_number_with_reason(phonenumbers.parse(number))
-    except phonenumbers.NumberParseException:
-        return "begins with no country's code"
-    return (
-        ""
-        if found == phonenumbers.ValidationResult.IS_POSSIBLE
-        else _LENGTHS.get(found, "has a length that its country does not know")
-    )
+        if not _E164.fullmatch(number):
+            raise NotAnAddress("The phone number is not in E.164 form (+ and country code).")
+        return in_use(number)
+    except NotAnAddress as error:
+        raise DeliveryError(str(error), permanent=True, suppress=True) from None
+
+
+def is_number(text: str) -> bool:
+    """Whether ``text`` is a phone number in E.164. Who writes to us has one, whatever the tables
+    say: a STOP must not be lost over that."""
+    return _E164.fullmatch(text) is not None
 
 
 def without_personal(text: str, limit: int = 300) -> str:

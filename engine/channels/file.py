@@ -146,7 +146,8 @@ def _read(path: Path, written: int) -> Letter | None:
     except (OSError, msgspec.DecodeError) as error:
         _log.warning("mailbox: %s cannot be read: %s", path.name, error)
         return None
-    mail = email.message_from_bytes(data, policy=email.policy.default)
+    # As text: an address may be in UTF-8 (RFC 6532), and the rest is ASCII.
+    mail = email.message_from_string(data.decode("utf-8", "replace"), policy=email.policy.default)
     text, html = mail.get_body(("plain",)), mail.get_body(("html",))
     date = mail["Date"]
     return Letter(

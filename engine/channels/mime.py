@@ -13,7 +13,7 @@ from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime
 
-from engine.channels.base import mail_address
+from engine.channels.base import own_address, recipient
 from engine.errors import DeliveryError
 from engine.model.message import Email
 
@@ -34,20 +34,22 @@ def build(email: Email, date: datetime) -> bytes:
 
     ``date`` is its Date. The Message-ID is our message id at the sender's domain. Raises
     ``DeliveryError`` (permanent) where an address or header cannot be written; nothing in any
-    field can start a header of its own.
+    field can start a header of its own. All is ASCII but for an address that has no ASCII form
+    (RFC 6532).
     """
-    sender = mail_address(email.from_address)
+    sender = own_address(email.from_address)
+    to = recipient(email.to)
     domain = sender.rpartition("@")[2]
     boundary = f"=_{re.sub('[^0-9A-Za-z]', '', email.message_id)}"
     lines = [
         f"From: {_mailbox(email.from_name, sender)}",
-        f"To: {mail_address(email.to)}",
+        f"To: {to.ascii or to.address}",
         f"Subject: {_subject(email.subject)}",
         f"Date: {format_datetime(date)}",
         f"Message-ID: <{re.sub('[^0-9A-Za-z.-]', '', email.message_id)}@{domain}>",
     ]
     if email.reply_to:
-        lines.append(f"Reply-To: {mail_address(email.reply_to)}")
+        lines.append(f"Reply-To: {own_address(email.reply_to)}")
     lines += [f"{name}: {_own(name, value)}" for name, value in email.headers.items()]
     lines += [
         "MIME-Version: 1.0",
@@ -61,7 +63,7 @@ def build(email: Email, date: datetime) -> bytes:
         % (boundary.encode(), kind, _quoted(text))
         for kind, text in ((b"plain", email.text), (b"html", email.html))
     )
-    return "\r\n".join(lines).encode("ascii") + parts + f"--{boundary}--\r\n".encode()
+    return "\r\n".join(lines).encode() + parts + f"--{boundary}--\r\n".encode()
 
 
 def _quoted(text: str) -> bytes:

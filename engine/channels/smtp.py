@@ -16,8 +16,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from engine.channels import mime
-from engine.channels.base import ChannelSettings, mail_address, without_personal
+from engine.channels.base import ChannelSettings, own_address, recipient, without_personal
 from engine.errors import ConfigError, DeliveryError, Fault, OutcomeUnknown
+from engine.model.address import Mailbox
 from engine.model.message import Email, Receipt, Rendered
 
 _SECONDS = 15.0
@@ -88,7 +89,7 @@ class SmtpChannel:
     def send(self, rendered: Rendered) -> Receipt:
         if not isinstance(rendered, Email):
             raise DeliveryError("SMTP carries mail, not text messages.", permanent=True)
-        sender, to = mail_address(rendered.from_address), mail_address(rendered.to)
+        sender, to = own_address(rendered.from_address), recipient(rendered.to)
         data = mime.build(rendered, self._now())
         while self._idle:
             try:
@@ -147,8 +148,15 @@ class SmtpChannel:
             server.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return server
 
-    def _hand_over(self, server: smtplib.SMTP, sender: str, to: str, data: bytes) -> Receipt:
+    def _hand_over(self, server: smtplib.SMTP, sender: str, to: Mailbox, data: bytes) -> Receipt:
         """One mail over one connection, which is kept for the next unless it failed."""
+        if not to.ascii and not server.has_extn("smtputf8"):
+            self._idle.append(server)
+            raise DeliveryError(
+                f"The address has letters beyond ASCII before its @, and {self._host} does not "
+                "take such (it does not offer SMTPUTF8).",
+                permanent=True,
+            )
         try:
             replies = _envelope(server, sender, to)
         except (OSError, smtplib.SMTPException) as error:
@@ -220,10 +228,12 @@ class SmtpChannel:
         )
 
 
-def _envelope(server: smtplib.SMTP, sender: str, to: str) -> list[Reply]:
+def _envelope(server: smtplib.SMTP, sender: str, to: Mailbox) -> list[Reply]:
     """Say who writes to whom and ask to hand over: the replies, the last being the refusal
     where there is one. In one round trip where the server can (RFC 2920)."""
-    commands = (f"MAIL FROM:<{sender}>", f"RCPT TO:<{to}>", "DATA")
+    utf8 = "" if to.ascii else " SMTPUTF8"
+    server.command_encoding = "utf-8" if utf8 else "ascii"
+    commands = (f"MAIL FROM:<{sender}>{utf8}", f"RCPT TO:<{to.ascii or to.address}>", "DATA")
     if server.has_extn("pipelining"):
         server.send("\r\n".join(commands) + "\r\n")
         return [server.getreply() for _ in commands]

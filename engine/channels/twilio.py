@@ -34,7 +34,7 @@ from engine.channels import twilio_lookup
 from engine.channels.base import (
     ChannelSettings,
     header,
-    phone_number,
+    is_number,
     slow_down,
     without_personal,
 )
@@ -286,10 +286,9 @@ def _about(
 ) -> list[Event]:
     """The event of one phone number; none for a short code or a name."""
     number = number.removeprefix(WHATSAPP)
-    try:
-        identifiers = (f"phone:{phone_number(number)}",)
-    except DeliveryError:
+    if not is_number(number):
         return []
+    identifiers = (f"phone:{number}",)
     return [
         Event(
             f"twilio:{event_id}", "track", name, received_at, received_at, identifiers, properties

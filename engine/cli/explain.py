@@ -111,6 +111,12 @@ def command(
     return FINDINGS if wrong else 0
 
 
+def _not_taken(found: Explanation) -> list[tuple[str, str]]:
+    """What the shopper gave as an address and is none: its kind, and why."""
+    told = [(kind, found.profile.traits.get(f"refused_{kind}")) for kind in ("email", "phone")]
+    return [(kind, str(one.get("because"))) for kind, one in told if isinstance(one, dict)]
+
+
 def _document(
     found: Explanation,
     stories: list[Story],
@@ -127,6 +133,7 @@ def _document(
             {k: v for k, v in line._asdict().items() if k not in ("profile", "identifier")}
             for line in found.proof
         ],
+        "not_taken": [{"kind": kind, "because": why} for kind, why in _not_taken(found)],
         "suppressed": [{"channel": c, "reason": r} for c, r in found.blocks],
         "runs": [
             {
@@ -165,6 +172,8 @@ def _print(
     console.print(f"  {len(found.log):,} events, {profile.orders:,} orders")
     console.print(f"  clocks: {where.words}")
     print_consent(console, found)
+    for kind, why in _not_taken(found):
+        console.print(Text(f"  {kind} not taken: {why}", "yellow"))
     for channel, reason in found.blocks:
         console.print(Text(f"  blocked on {channel}: {reason}", "red"))
     for story in stories:

@@ -21,7 +21,7 @@ from engine.runtime.set_aside import Retried
 from engine.settings import Settings
 from engine.store import rejected as rejected_store
 from engine.store.database import Database
-from engine.store.rejected import Group, Kept
+from engine.store.rejected import Group, Kept, Unusable
 
 _SOURCES = {set_aside.DOOR: "door", set_aside.DRAIN: "drain"}
 
@@ -52,7 +52,8 @@ def command(
     """List events that were set aside, show one, put them in again, or drop them.
 
     An event is set aside when the door refuses it (its sender was told why) or when its shopper
-    could not be worked. What is put in again is judged as at the door: what is still not right
+    could not be worked. An address that is none costs no event: how many shoppers gave one, and why
+    it could not be taken, is listed below the events. What is put in again is judged as at the door: what is still not right
     stays, with the reason of today. An event that came in meanwhile counts once.
 
     Exit codes: 0 nothing is set aside, or all went well; 1 something is, or something stayed;
@@ -107,12 +108,21 @@ def _found(database: Database, ids: Sequence[int], reason: str | None) -> list[i
 def _list(database: Database, as_json: bool) -> int:
     with database.connection() as connection:
         groups = rejected_store.groups(connection)
+        unusable = rejected_store.addresses(connection)
     if as_json:
-        print_json({"rejected": [group._asdict() for group in groups]})
-    elif groups:
+        print_json(
+            {
+                "rejected": [group._asdict() for group in groups],
+                "addresses": [one._asdict() for one in unusable],
+            }
+        )
+        return FINDINGS if groups else 0
+    if groups:
         _print(groups)
     else:
         Console().print("Nothing is set aside.")
+    if unusable:
+        _print_addresses(unusable)
     return FINDINGS if groups else 0
 
 
@@ -136,6 +146,18 @@ def _print(groups: list[Group]) -> None:
     console.print(
         "Look at one with --show ID; once the cause is mended: winback rejected --retry --all"
     )
+
+
+def _print_addresses(unusable: list[Unusable]) -> None:
+    table = Table(title="Addresses that nothing can be sent to", title_justify="left")
+    for name in ("", "why"):
+        table.add_column(name, overflow="fold")
+    table.add_column("shoppers", justify="right")
+    for one in unusable:
+        table.add_row(one.kind, Text(one.reason), f"{one.profiles:,}")
+    console = Console(highlight=False)
+    console.print(table)
+    console.print("Their events counted. winback explain SHOPPER tells of one.")
 
 
 def _show(database: Database, id: int, raw: bool, as_json: bool) -> int:

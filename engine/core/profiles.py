@@ -17,6 +17,12 @@ from engine.model.profile import Profile
 ORDER = "Order Completed"
 REFUND = "Order Refunded"
 
+#: Key of the context under which the intake keeps what was given as an address and is none:
+#: kind -> ``{"value", "because"}``. It becomes the trait ``refused_email`` or ``refused_phone``,
+#: and never the address.
+REFUSED = "refused_addresses"
+_KEPT_ASIDE = {"email": "refused_email", "phone": "refused_phone"}
+
 #: Traits that come along in the context of any event, by where they lie in it.
 _CONTEXT_TRAITS = (("locale", "locale"), ("timezone", "timezone"), ("location", "location"))
 
@@ -35,20 +41,29 @@ def absorb(profile: Profile, event: Event) -> Profile:
             value = context.get(key)
             if value and trait not in profile.traits:
                 learned[trait] = value
-        traits = context.get("traits")
-        if isinstance(traits, dict):
+        told = context.get("traits")
+        if isinstance(told, dict):
             known = profile.traits
-            for trait, value in traits.items():
+            for trait, value in told.items():
                 # A storefront sends the same traits with every event.
                 if value.__class__ is not str or known.get(trait) != value:
                     learned[trait] = value
     if event.kind == "identify":
         learned.update(event.properties)
+    refused = (context.get(REFUSED) if context else None) or {}
+    for kind, aside in refused.items():
+        learned.pop(kind, None)
+        learned[_KEPT_ASIDE[kind]] = aside
+    mended: set[str] = set()
     for identifier in event.identifiers if seen else ():
         kind, _, value = identifier.partition(":")
         had = profile.traits.get(kind)
-        if kind in ("email", "phone") and had != value and not (had and reported):
+        if kind not in _KEPT_ASIDE:
+            continue
+        if had != value and not (had and reported):
             learned[kind] = value
+        if kind not in refused and not reported and _KEPT_ASIDE[kind] in profile.traits:
+            mended.add(_KEPT_ASIDE[kind])
     if learned.pop("consent", None) is not None:
         learned.pop("proof", None)
 
@@ -62,9 +77,12 @@ def absorb(profile: Profile, event: Event) -> Profile:
     elif event.name == REFUND:
         value_by_currency = _add(value_by_currency, event.properties, -1)
 
+    traits = {**profile.traits, **learned} if learned else profile.traits
+    if mended:  # a good address after all
+        traits = {key: value for key, value in traits.items() if key not in mended}
     return Profile(
         profile.id,
-        {**profile.traits, **learned} if learned else profile.traits,
+        traits,
         orders,
         value_by_currency,
         event.time if seen and (first is None or event.time < first) else first,

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from engine.core.consent import GIVEN, WITHDRAWN
 from engine.core.receipts import REPORTER
 from engine.errors import WinbackError
-from engine.intake.identifiers import email, identifier, phone
+from engine.intake.identifiers import identifier, read_email, read_phone
 from engine.intake.recordings import opened
 from engine.model.event import Event
 from engine.model.policy import Policy
@@ -114,13 +114,13 @@ class Reader:
         if colon and kind in ("user", "anonymous"):
             found = identifier(kind, value)
         elif colon and kind == "email":
-            found = email(value)
+            return read_email(value)
         elif colon and kind == "phone":
-            found = phone(value, self._shop.country)
+            return read_phone(value, self._shop.country)
         elif "@" in text:
-            found = email(text)
+            return read_email(text)
         elif text.lstrip("+").replace(" ", "").replace("-", "").isdecimal():
-            found = phone(text, self._shop.country)
+            return read_phone(text, self._shop.country)
         if found is None:
             raise ValueError(
                 f"identifier {text[:3]}… is no e-mail address and no phone number; write a user's "

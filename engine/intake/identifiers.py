@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
-import phonenumbers
-
+from engine.model import address
+from engine.model.address import NotAnAddress
 from engine.model.event import IDENTIFIER_KINDS
 
 #: Longest value of an identifier, in characters. It stands in B-tree indexes, whose rows end
@@ -49,7 +47,8 @@ CART_FIELDS = {
     "checkout_id": "checkout-",
 }
 
-_EMAIL = re.compile(r"[^\s@<>(),;:\"\[\]\\]+@[^\s@<>(),;:\"\[\]\\.]+(?:\.[^\s@<>(),;:\"\[\]\\.]+)+")
+#: RFC 5321, 4.5.3.1.3: a path has 256 octets, two of them its brackets.
+_LONGEST_EMAIL = 254
 _STRENGTH: dict[str, int] = {kind: rank for rank, kind in enumerate(IDENTIFIER_KINDS)}
 
 
@@ -68,48 +67,43 @@ def identifier(kind: str, value: object) -> str | None:
 
 
 def email(value: object) -> str | None:
-    """``email:…``, trimmed and in small letters; None where it cannot be an address.
-
-    A light check, as this is the door: one @, a dot in the domain, at most 254 characters
-    (RFC 5321). Whether mail may go there is decided when it is sent.
-    """
-    if not isinstance(value, str):
-        return None
-    text = value.strip().lower()
-    if len(text) > 254 or not _EMAIL.fullmatch(text):
-        return None
-    return f"email:{text}"
+    """``email:…``, in small letters; None where it cannot be an address. White space around it,
+    and a name as in "Asha Rao <asha@example.com>", are taken off."""
+    return _taken(read_email, value)
 
 
 def phone(value: object, region: str) -> str | None:
     """``phone:+…`` in E.164; None where it cannot be a number.
 
     ``region`` (ISO 3166, "IN") is where a number without a country code is taken to be from.
-    Possible is enough (length and country code): ranges open faster than metadata knows them.
     """
+    return _taken(read_phone, value, region)
+
+
+def _taken(read: Callable[..., str], *of: object) -> str | None:
+    try:
+        return read(*of)
+    except NotAnAddress:
+        return None
+
+
+def read_email(value: object) -> str:
+    """As ``email``, but raises ``NotAnAddress`` with the reason."""
+    if not isinstance(value, str):
+        raise NotAnAddress("An email address must be a text.")
+    found = address.identity(address.mailbox(value.strip(), named=True))
+    if len(found) > _LONGEST_EMAIL:
+        raise NotAnAddress("The email address is too long.")
+    return f"email:{found}"
+
+
+def read_phone(value: object, region: str) -> str:
+    """As ``phone``, but raises ``NotAnAddress`` with the reason."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not 4 <= len(value) <= 40:
-        return None
-    return _phone(value, region)
-
-
-@lru_cache(maxsize=4096)
-def _phone(value: str, region: str) -> str | None:
-    # Some 60 µs a number, most of a request: a shopper's events repeat it.
-    try:
-        number = phonenumbers.parse(value, region)
-    except phonenumbers.NumberParseException:
-        return None
-    digits = str(number.national_number)
-    possible = phonenumbers.is_possible_number_with_reason(number)
-    # One without its area code could be called from next door, but not be written to.
-    if number.extension or possible != phonenumbers.ValidationResult.IS_POSSIBLE:
-        return None
-    filler = len(set(digits)) == 1 or digits in ("123456789", "1234567890")
-    if filler and not phonenumbers.is_valid_number(number):
-        return None  # 000-000-0000: what is typed to get past a form
-    return "phone:" + phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        raise NotAnAddress("This is not a phone number.")
+    return f"phone:{address.number(value, region)}"
 
 
 def identifiers_of(
@@ -119,8 +113,10 @@ def identifiers_of(
     people: Iterable[Mapping[str, Any] | None] = (),
     carts: Iterable[Mapping[str, Any] | None] = (),
     region: str,
+    refused: dict[str, Any] | None = None,
 ) -> tuple[str, ...]:
     """All identifiers, strongest first, none twice. May be empty: then the event names nobody.
+    ``refused`` is told which address was none, and why: kind -> ``{"value", "because"}``.
 
     ``people`` are mappings whose ``email`` and ``phone`` are the shopper's (traits, properties,
     ``context.traits``); ``carts`` those that may hold one of ``CART_FIELDS``.
@@ -130,10 +126,10 @@ def identifiers_of(
     persons = [person for person in people if person]
     for person in persons:
         if "email" in person:
-            found.append(email(person["email"]))
+            found.append(_read("email", person["email"], region, refused))
     for person in persons:
         if "phone" in person:
-            found.append(phone(person["phone"], region))
+            found.append(_read("phone", person["phone"], region, refused))
     for cart in carts:
         if cart:
             for field, before in CART_FIELDS.items():
@@ -141,6 +137,17 @@ def identifiers_of(
                     found.append(name.replace(":", f":{before}", 1) if before else name)
     found.append(identifier("anonymous", anonymous))
     return tuple(dict.fromkeys([name for name in found if name]))
+
+
+def _read(kind: str, value: object, region: str, refused: dict[str, Any] | None) -> str | None:
+    if value is None or value == "":
+        return None
+    try:
+        return read_email(value) if kind == "email" else read_phone(value, region)
+    except NotAnAddress as error:
+        if refused is not None:
+            refused[kind] = {"value": str(value)[:MAX_LENGTH], "because": str(error)}
+        return None
 
 
 def strongest_first(found: Iterable[str | None]) -> tuple[str, ...]:

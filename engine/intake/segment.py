@@ -4,8 +4,10 @@ Source: Segment's HTTP tracking API and common fields. What the spec leaves open
 the purchase: an order must stop its journey (P3), so what can be understood is taken and what
 cannot be believed (a clock, a missing id) is mended, with the original kept.
 
-An event is refused when it names no shopper, has no name, has fields of another type, is too
-large or too deep, or is not UTF-8. Segment's limit of 32 KB is 256 KB for orders and checkouts.
+An address that is none is kept aside with its reason (``engine.core.profiles.REFUSED``), and the
+event counts. An event is refused when it names no shopper, has no name, has fields of another
+type, is too large or too deep, or is not UTF-8. Segment's limit of 32 KB is 256 KB for orders and
+checkouts.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from uuid import uuid4
 
 import msgspec
 
+from engine.core.profiles import REFUSED
 from engine.core.receipts import REPORTER
 from engine.intake import wire
 from engine.intake.identifiers import MAX_LENGTH, identifier, identifiers_of, strongest_first
@@ -233,12 +236,14 @@ def _event(item: wire.Item, kind: EventKind, frame: _Frame) -> Event:
     context = item.context or {}
     if frame.context:
         context = {**frame.context, **context}
-    if (
-        REPORTER in context and not frame.recorded
-    ):  # only callbacks and Winback itself say who made an event
-        context = {key: value for key, value in context.items() if key != REPORTER}
+    # Only callbacks and Winback itself say who made an event, and only what follows what an address
+    # is worth.
+    ours = (REFUSED,) if frame.recorded else (REPORTER, REFUSED)
+    if any(key in context for key in ours):
+        context = {key: value for key, value in context.items() if key not in ours}
     properties = _properties(item, kind)
     person = context.get("traits")
+    refused: dict[str, Any] = {}
     identifiers = identifiers_of(
         user=user,
         anonymous=anonymous,
@@ -249,11 +254,17 @@ def _event(item: wire.Item, kind: EventKind, frame: _Frame) -> Event:
         ),
         carts=(properties, context),
         region=frame.region,
+        refused=refused,
     )
+    if refused:
+        context = {**context, REFUSED: refused}
     if kind == "alias":
         identifiers = _alias(identifiers, item.previousId)
     if not identifiers:
-        raise _Refused("names no shopper: give a userId, an anonymousId, or an e-mail address")
+        because = "".join(f" ({kind}: {told['because']})" for kind, told in refused.items())
+        raise _Refused(
+            f"names no shopper: give a userId, an anonymousId, or an e-mail address{because}"
+        )
     time, doubted = time_of(
         item.timestamp if item.originalTimestamp is None else item.originalTimestamp,
         frame.sent_at if item.sentAt is None else item.sentAt,

@@ -25,11 +25,11 @@ SHOP: dict[str, tuple[str, str, str]] = {
     ),
     "email name": ("email_name", r".+", ""),
     "reply to": ("reply_to", r"[^\s@<>]+@[^\s@<>]+", "write the bare address: shop@example.com"),
-    "sms from": ("sms_from", r"\+?[A-Za-z0-9 ]{3,20}", 'write a number as "+447700900123"'),
+    "sms from": ("sms_from", r"\+?[A-Za-z0-9 ]{3,20}", 'write a number as "+447400123456"'),
     "whatsapp from": (
         "whatsapp_from",
         r"\+[1-9][0-9]{6,14}|MG[0-9a-fA-F]{32}",
-        'write the number as "+447700900123"',
+        'write the number as "+447400123456"',
     ),
     "address": ("address", r"(?s).+", ""),
 }

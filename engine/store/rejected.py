@@ -26,6 +26,15 @@ class Group(NamedTuple):
     first_id: int
 
 
+class Unusable(NamedTuple):
+    """``profiles`` shoppers who gave something as their address of a ``kind`` (email, phone) that
+    is none, for one ``reason``."""
+
+    kind: str
+    reason: str
+    profiles: int
+
+
 class Kept(NamedTuple):
     """One event set aside: its ``body`` as it came (door) or as it was accepted (drain)."""
 
@@ -45,6 +54,22 @@ def groups(connection: Connection) -> list[Group]:
         """
     )
     return [Group(*row) for row in rows]
+
+
+def addresses(connection: Connection) -> list[Unusable]:
+    """The addresses that could not be taken, by kind and reason, the most first. Their events
+    counted."""
+    rows = connection.execute(
+        f"""
+        select kind, {_KIND} as why, count(*)
+          from (select kind, traits #>> array['refused_' || kind, 'because'] as reason
+                  from profile, unnest(array['email', 'phone']) as kind
+                 where traits ?| array['refused_email', 'refused_phone']) as told
+         where reason is not null
+         group by 1, 2 order by 3 desc, 1, 2
+        """
+    )
+    return [Unusable(*row) for row in rows]
 
 
 def find(

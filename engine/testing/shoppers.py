@@ -105,8 +105,8 @@ class Person:
         self.language = dice.choice(("en", "en", "hi", "ur"))
         self.name = dice.choice(_NAMES[self.language])
         self.email = f"shopper{number}@example.com"
-        # Ofcom's numbers for drama: +44 7700 900000 to 900999 belong to nobody.
-        self.phone = f"+447700900{number % 1000:03d}"
+        # Ofcom's numbers for drama: +44 20 7946 0000 to 0999 belong to nobody, and are valid.
+        self.phone = f"+442079460{number % 1000:03d}"
         self.user = f"u{number}"
         self.cart = self._id("cart")
         self.anonymous = self._id("anon")

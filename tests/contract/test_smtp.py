@@ -6,12 +6,15 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from email import message_from_bytes
+from email.policy import SMTPUTF8
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+from msgspec.structs import replace
 
 from engine.channels.smtp import SmtpChannel
 from engine.errors import DeliveryError, OutcomeUnknown
@@ -199,6 +202,39 @@ def test_another_server_reads_the_mail(
         ["shopper1@example.com"],
         ["shopper2@example.com"],
     ]
+
+
+def test_an_address_beyond_ascii_goes_where_it_can(
+    independent: Callable[..., tuple[Controller, _Keep]],
+) -> None:
+    to, mixed = "राम@मोहन.ईन्फो", "asha@मोहन.ईन्फो"
+    controller, keep = independent(enable_SMTPUTF8=True)
+    channel = SmtpChannel("127.0.0.1", controller.port, lambda: SENT, timeout=2)
+    for address in (to, mixed, to):
+        channel.send(replace(an_email(1), to=address))
+    channel.close()
+    ascii_form = "asha@xn--l2bl7a9d.xn--o1b8dj2ki"
+    assert [mail.rcpt_tos for mail in keep.mails] == [[to], [ascii_form], [to]]
+    assert [mail.smtp_utf8 for mail in keep.mails] == [True, False, True]
+    first = message_from_bytes(keep.mails[0].content, policy=SMTPUTF8)
+    assert f"\nTo: {to}\r\n".encode() in keep.mails[0].content
+    assert first["Subject"] == an_email(1).subject
+
+
+def test_a_server_that_takes_only_ascii_is_not_handed_more(
+    sink: SmtpSink, channel: SmtpChannel
+) -> None:
+    with pytest.raises(DeliveryError, match="SMTPUTF8") as error:
+        channel.send(replace(an_email(1), to="राम@मोहन.ईन्फो"))
+    assert error.value.permanent and not error.value.suppress and not error.value.fault
+    channel.send(an_email(2))
+    assert sink.count == 1 and sink.connections == 1
+
+
+def test_a_wrong_sender_is_no_fault_of_the_recipients(channel: SmtpChannel) -> None:
+    with pytest.raises(DeliveryError, match="shop's own address") as error:
+        channel.send(replace(an_email(1), from_address="no address"))
+    assert error.value.permanent and not error.value.suppress
 
 
 def test_starttls_and_login(

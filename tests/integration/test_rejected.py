@@ -16,6 +16,7 @@ from engine.bootstrap import database as open_database
 from engine.cli._masked import masked
 from engine.cli.main import group
 from engine.core.book import open_book
+from engine.intake.segment import parse_event
 from engine.intake.wire import MAX_EVENT
 from engine.runtime import set_aside
 from engine.runtime.audit import audit
@@ -108,6 +109,33 @@ class TestList:
 
     def test_an_id_that_is_not_there(self, shop_dir: Path) -> None:
         assert "with the id 5" in run(shop_dir, "--retry", "5", code=2).stderr
+
+
+class TestAddresses:
+    def test_they_are_counted_by_reason_and_their_events_count(
+        self, shop_dir: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shop = make()
+        monkeypatch.setenv("DATABASE_URL", shop.database.url)
+        (shop_dir / "journeys").mkdir()
+        for user, email in enumerate(("ann@", "bob@", "c d@example.com", "eve@example.com")):
+            body = {"userId": f"u{user}", "traits": {"email": email, "phone": "+441"}}
+            shop.accept(*parse_event(json.dumps(body).encode(), "identify", WHEN, "GB").events)
+        assert shop.drain().taken == 4
+        told = json.loads(run(shop_dir, "--json").stdout)
+        assert told["rejected"] == []
+        assert [(one["kind"], one["profiles"]) for one in told["addresses"]] == [
+            ("phone", 4),
+            ("email", 2),
+            ("email", 1),
+        ]
+        assert told["addresses"][1]["reason"] == "There must be something after the @-sign."
+        shown = run(shop_dir).stdout
+        assert "Nothing is set aside." in shown and "something after the @" in shown
+        result = CliRunner().invoke(group, ["--project-dir", str(shop_dir), "explain", "user:u0"])
+        assert "email not taken: There must be something after the @-sign." in result.output
+        assert "phone not taken: This is not a phone number." in result.output
+        assert "ann@" not in result.output
 
 
 class TestRetry:

@@ -29,7 +29,7 @@ from tests.integration.runtime_kit import (
 )
 from tests.unit.core.build import T0, at, event, order, view
 
-WHO = ("user:1", "email:a@x.de", "phone:+447700900123")
+WHO = ("user:1", "email:a@x.de", "phone:+447400123456")
 
 
 @pytest.fixture(scope="module")

@@ -137,7 +137,7 @@ def _name(kind: str, who: int) -> str:
     return {
         "userId": f"u{who}",
         "email": f"Shopper{who}@example.com",
-        "phone": f"+44770090012{who}",
+        "phone": f"+44207946012{who}",
         "cart_id": f"c{who}",
         "anonymousId": f"a{who}",
     }[kind]

@@ -184,8 +184,8 @@ _PEOPLE = st.sampled_from(
         ("email:x@example.org", "anonymous:c"),
         ("cart:9", "anonymous:b"),
         ("cart:9", "email:x@example.org"),
-        ("user:1", "phone:+447700900123"),
-        ("email:y@example.org", "phone:+447700900123", "anonymous:a"),
+        ("user:1", "phone:+447400123456"),
+        ("email:y@example.org", "phone:+447400123456", "anonymous:a"),
     ]
 )
 _NAMES = st.sampled_from(

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from engine.core.consent import answer_of, consents_of, merged_consents, stricter
-from engine.core.profiles import absorb, merged_profiles, money
+from engine.core.profiles import REFUSED, absorb, merged_profiles, money
 from engine.model.event import Event
 from engine.model.policy import Topic
 from engine.model.profile import Consent, Profile
@@ -277,3 +278,30 @@ class TestMerged:
         assert merged_profiles(one, Profile(2)) == one
         whole = merged_profiles(Profile(2), one)
         assert (whole.orders, whole.first_seen, whole.last_order_at) == (1, T0, T0)
+
+
+class TestAddressesThatAreNone:
+    def told(self, *who: str, **refused: str) -> Event:
+        given = {kind: {"value": value, "because": "so"} for kind, value in refused.items()}
+        return replace(
+            event("Identify", kind="identify", who=("user:1", *who), **refused),
+            context={REFUSED: given, "traits": dict(refused)},
+        )
+
+    def test_they_are_kept_aside_and_replace_no_good_one(self) -> None:
+        good = event("Identify", kind="identify", who=("user:1", "email:a@example.com"))
+        profile = after(good, self.told(email="a@", phone="12"))
+        assert profile.traits == {
+            "email": "a@example.com",
+            "refused_email": {"value": "a@", "because": "so"},
+            "refused_phone": {"value": "12", "because": "so"},
+        }
+
+    def test_a_good_one_ends_it(self) -> None:
+        good = event("Identify", kind="identify", who=("user:1", "email:a@example.com"))
+        assert after(good, self.told(email="a@"), good).traits == {"email": "a@example.com"}
+
+    def test_of_two_in_one_event_both_are_kept(self) -> None:
+        profile = after(self.told("email:a@example.com", email="a@"))
+        assert profile.traits["email"] == "a@example.com"
+        assert profile.traits["refused_email"]["value"] == "a@"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from engine.intake.identifiers import JUNK, MAX_LENGTH, email, identifier, identifiers_of, phone
@@ -63,7 +61,12 @@ def test_an_id_may_be_a_number_and_hold_anything() -> None:
         ("a@@example.com", None),
         ("a b@example.com", None),
         ("a@example..com", None),
-        ("<a@example.com>", None),
+        ("Ann Lee <A@example.com>", "email:a@example.com"),
+        ('"ann lee"@example.com', 'email:"ann lee"@example.com'),
+        ('"ann.lee"@example.com', "email:ann.lee@example.com"),
+        ("a@xn--p1b6ci4b4b3a.xn--h2brj9c", "email:a@उदाहरण.भारत"),
+        ("a@shop.test", None),
+        ("a@[127.0.0.1]", None),
         ("x" * 250 + "@e.io", None),
         (42, None),
         (["a@example.com"], None),
@@ -71,16 +74,6 @@ def test_an_id_may_be_a_number_and_hold_anything() -> None:
 )
 def test_an_address_is_trimmed_and_small(raw: object, normal: str | None) -> None:
     assert email(raw) == normal
-
-
-def test_every_ordinary_address_is_taken() -> None:
-    path = shared("test_vectors/email_validator_cases.jsonl")
-    cases = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    good = {case["email"] for case in cases if case["test"].startswith("test_email_valid")}
-    # A quoted local part and a display name are valid, and no form asks for them.
-    ordinary = {address for address in good if '"' not in address and "<" not in address}
-    assert len(ordinary) > 15
-    assert [address for address in sorted(ordinary) if email(address) is None] == []
 
 
 def test_phone_numbers_of_every_country_become_e164() -> None:
@@ -100,7 +93,18 @@ def test_phone_numbers_of_every_country_become_e164() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "abc", "12", "000-000-0000", "123 456 7890", "+1 555 0100 ext. 12", None, True, []],
+    [
+        "",
+        "abc",
+        "12",
+        "000-000-0000",
+        "123 456 7890",
+        "+1 555 0100 ext. 12",
+        "+447700900123",
+        None,
+        True,
+        [],
+    ],
 )
 def test_what_is_no_phone_number(value: object) -> None:
     assert phone(value, "US") is None

@@ -344,3 +344,32 @@ def test_a_page_cannot_pass_for_a_provider() -> None:
     assert event.context == {"locale": "en"}
     assert suppresses(event) is None
     assert settles(event) is None
+
+
+def test_an_address_that_is_none_costs_no_event() -> None:
+    event = one(
+        "identify",
+        userId="42",
+        traits={"email": "ann@", "phone": "+447700900123"},
+        context={"refused_addresses": {"email": {"value": "x", "because": "said so"}}},
+    )
+    assert event.identifiers == ("user:42",)
+    assert event.properties == {"email": "ann@", "phone": "+447700900123"}
+    assert event.context["refused_addresses"] == {
+        "email": {"value": "ann@", "because": "There must be something after the @-sign."},
+        "phone": {
+            "value": "+447700900123",
+            "because": "The phone number is not valid for its country.",
+        },
+    }
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_no_address_is_no_wrong_address(empty: str | None) -> None:
+    assert one("identify", userId="42", traits={"email": empty, "phone": empty}).context == {}
+
+
+def test_who_has_nothing_but_a_wrong_address_is_told_what_is_wrong() -> None:
+    assert "(email: There must be something after the @-sign.)" in refused(
+        event="Cart Viewed", properties={"email": "ann@"}
+    )

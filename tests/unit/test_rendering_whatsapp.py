@@ -19,7 +19,7 @@ from engine.rendering.names import uses
 SID = "HX" + "0a" * 16
 DUE = datetime(2026, 11, 24, 10, tzinfo=UTC)
 POLICY = Policy(
-    shop=Shop(name="Loom", url="https://loom.example", whatsapp_from="+447700900123"),
+    shop=Shop(name="Loom", url="https://loom.example", whatsapp_from="+447400123456"),
     topics={"offers": Topic("offers")},
 )
 GOOD = f"""content sid: {SID}
@@ -68,7 +68,7 @@ def render(folder: Path, policy: Policy = POLICY, event: Any = None, **traits: A
 def test_the_variables_are_filled_and_the_text_is_shown(folder: Path) -> None:
     write(folder, GOOD)
     made = render(folder, first_name="Zoë")
-    assert (made.to, made.sender, made.content_sid) == ("+923001234567", "+447700900123", SID)
+    assert (made.to, made.sender, made.content_sid) == ("+923001234567", "+447400123456", SID)
     # WhatsApp takes no line breaks and tabs in a variable.
     assert made.variables == {"1": "Zoë", "2": "A brass lamp", "3": "https://loom.example/lamp"}
     assert made.body == "Hello Zoë, A brass lamp is still here: https://loom.example/lamp"

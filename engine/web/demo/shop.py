@@ -10,8 +10,6 @@ import json
 import secrets
 from typing import Any, cast
 
-import email_validator
-import phonenumbers
 from flask import (
     Blueprint,
     Response,
@@ -24,6 +22,7 @@ from flask import (
 )
 from werkzeug.wrappers import Response as BaseResponse
 
+from engine.model.address import NotAnAddress, mailbox, number
 from engine.store.database import to_json
 from engine.web.demo import basket
 from engine.web.demo.back_end import identified, ordered
@@ -245,27 +244,18 @@ def structured_data(product: Product, language: str, public_url: str) -> dict[st
 
 
 def _address() -> str:
-    text = request.form.get("email", "")
     try:
-        # No DNS: the demo works without a network.
-        return email_validator.validate_email(
-            text.strip(), check_deliverability=False, test_environment=True
-        ).normalized
-    except email_validator.EmailNotValidError as error:
+        return mailbox(request.form.get("email", "").strip()).address
+    except NotAnAddress as error:
         raise WrongForm("wrong_email") from error
 
 
 def _phone() -> str:
     text = request.form.get("phone", "").strip()
-    if not text:
-        return ""
     try:
-        number = phonenumbers.parse(text, None)
-    except phonenumbers.NumberParseException as error:
+        return number(text) if text else ""
+    except NotAnAddress as error:
         raise WrongForm("wrong_phone") from error
-    if not phonenumbers.is_possible_number(number):
-        raise WrongForm("wrong_phone")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def _consent() -> dict[str, bool]:
