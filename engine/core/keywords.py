@@ -15,12 +15,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.core.consent import GIVEN, WITHDRAWN
+from engine.core.receipts import REPORTER
 from engine.model.event import Event
 from engine.model.policy import Keywords, Meaning
 
 #: What a provider's reader calls a message that came in, by channel.
 REPLIED = {"sms": "SMS Replied", "whatsapp": "WhatsApp Replied"}
 HELP = {"sms": "SMS Help Requested", "whatsapp": "WhatsApp Help Requested"}
+
+#: Property of a message that is a yes to the question of a double opt-in, if one was asked.
+CONFIRMS = "confirms"
 
 #: Keyboards for Arabic and Persian write the same Urdu letter differently.
 _SAME = str.maketrans({"ي": "ی", "ى": "ی", "ك": "ک", "ہ": "ه", "ة": "ه"})
@@ -77,14 +81,18 @@ def read(event: Event, keywords: Mapping[str, Keywords]) -> Reading:
     by_provider = _BY_PROVIDER.get(str(said.get("opt_out_type") or "").upper())
     meaning, language = known.words.get(word, (None, ""))
     meaning = by_provider or meaning
+    confirms = by_provider in (None, "start") and word in known.confirms
     if meaning is None:
+        if confirms:  # what nobody waits for is a message for a person, as any other
+            marked = {**said, CONFIRMS: True, "language": known.confirms[word]}
+            return Reading(msgspec.structs.replace(event, properties=marked))
         return Reading(event)
     answer = ""
     if by_provider is None and known.answers is not None:
         answer = known.answers.get((meaning, language)) or known.answers.get((meaning, "en")) or ""
     if meaning == "help":
         return Reading(msgspec.structs.replace(event, name=HELP[channel]), answer)
-    decision = {
+    decision: dict[str, Any] = {
         **{key: said[key] for key in ("provider", "reference") if key in said},
         "channel": channel,
         "topic": "*",
@@ -93,6 +101,7 @@ def read(event: Event, keywords: Mapping[str, Keywords]) -> Reading:
         "keyword": word,
         "sender": str(said.get("to") or ""),
         **({"language": language} if language else {}),
+        **({CONFIRMS: True} if confirms else {}),
     }
     name = WITHDRAWN if meaning == "stop" else GIVEN
     return Reading(msgspec.structs.replace(event, name=name, properties=decision), answer)
@@ -126,7 +135,17 @@ def holds(events: Iterable[Event]) -> list[Hold]:
     return list(last.values())
 
 
+def confirming(event: Event) -> bool:
+    """Whether ``event`` is the yes by keyword that a double opt-in may wait for. Its word came by a
+    provider: whoever reads the shop's pages cannot say it."""
+    return (
+        event.properties.get(CONFIRMS) is True
+        and REPORTER in event.context
+        and event.name in (GIVEN, *REPLIED.values())
+    )
+
+
 def _by_keyword(event: Event) -> bool:
     # Only who reports to us may say so: else whoever reads the shop's pages could block a number.
     said: Mapping[str, Any] = event.properties
-    return "made_by" in event.context and said.get("method") == "keyword"
+    return REPORTER in event.context and said.get("method") == "keyword"

@@ -19,7 +19,11 @@ _FILE = "keywords.yaml"
 KEYS = ("answers", "words", "texts")
 MEANINGS: tuple[Meaning, ...] = get_args(Meaning)
 
-_Words = dict[str, dict[Meaning, list[str]]]
+#: Beside them: what says yes to the question of a double opt-in.
+CONFIRM = "confirm"
+WORDS = (*MEANINGS, CONFIRM)
+
+_Words = dict[str, dict[str, list[str]]]
 _Texts = dict[str, dict[Meaning, str]]
 
 
@@ -30,9 +34,9 @@ class _Table:
         chosen = fields.choice("answers", ("provider", "ours"))
         self.answers: str = chosen or (below.answers if below else "provider")
         self.words: _Words = dict(below.words) if below else {}
-        for language, found in _by_language(report, fields, "words"):
-            listed: dict[Meaning, list[str]] = {}
-            for meaning in MEANINGS:
+        for language, found in _by_language(report, fields, "words", WORDS):
+            listed: dict[str, list[str]] = {}
+            for meaning in WORDS:
                 node = found.get(meaning)
                 items = read_list(report, node, f"'{meaning}'") if node is not None else []
                 if isinstance(node, Listing):  # else what is shipped holds
@@ -40,21 +44,26 @@ class _Table:
                     listed[meaning] = [word for word in words if word]
             self.words[language] = {**self.words.get(language, {}), **listed}
         self.texts: _Texts = dict(below.texts) if below else {}
-        for language, found in _by_language(report, fields, "texts"):
+        for language, found in _by_language(report, fields, "texts", MEANINGS):
             said = {meaning: text for meaning in MEANINGS if (text := found.text(meaning))}
             self.texts[language] = {**self.texts.get(language, {}), **said}
 
     def made(self, shop: Shop) -> Keywords:
         """Where a word is in two languages, it means what it does in the first of them; and STOP
-        before all else."""
+        before all else: such a word confirms nothing."""
         words: dict[str, tuple[Meaning, str]] = {}
         for meaning in MEANINGS:
             for language, listed in self.words.items():
                 for word in listed.get(meaning, ()):
                     if place := folded(word):
                         words.setdefault(place, (meaning, language))
+        confirms: dict[str, str] = {}
+        for language, listed in self.words.items():
+            for word in listed.get(CONFIRM, ()):
+                if (place := folded(word)) and words.get(place, ("start",))[0] == "start":
+                    confirms.setdefault(place, language)
         if self.answers == "provider":
-            return Keywords(words)
+            return Keywords(words, confirms=confirms)
         contact = shop.reply_to or shop.email_from
         return Keywords(
             words,
@@ -63,6 +72,7 @@ class _Table:
                 for language, said in self.texts.items()
                 for meaning, text in said.items()
             },
+            confirms,
         )
 
 
@@ -86,9 +96,11 @@ def read_keywords(report: Report, node: Tree | None, shop: Shop) -> dict[str, Ke
     return found
 
 
-def _by_language(report: Report, fields: Fields, name: str) -> list[tuple[str, Fields]]:
+def _by_language(
+    report: Report, fields: Fields, name: str, keys: tuple[str, ...]
+) -> list[tuple[str, Fields]]:
     return [
-        (key.text, Fields(report, value, f"'{key.text}'", MEANINGS))
+        (key.text, Fields(report, value, f"'{key.text}'", keys))
         for key, value in read_entries(report, fields.get(name), f"'{name}'")
     ]
 

@@ -124,10 +124,13 @@ class Keywords:
     ``words``    a whole message, folded (``engine.core.keywords``) -> what it asks for, and the
                  language that it is a word of.
     ``answers``  (what was asked for, language) -> what we answer. None: the provider answers.
+    ``confirms`` folded words that say yes to the question of a double opt-in -> their language.
+                 One of them may stand among ``words`` too, as YES does.
     """
 
     words: Mapping[str, tuple[Meaning, str]] = field(default_factory=dict)
     answers: Mapping[tuple[Meaning, str], str] | None = None
+    confirms: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

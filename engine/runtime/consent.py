@@ -1,5 +1,6 @@
 """What a drain does about consent beside the shopper's own rows: the proof of each decision, the
-numbers that STOP blocks, and the question whether a yes was meant (double opt-in)."""
+numbers that STOP blocks, the question whether a yes was meant (double opt-in), and its answer by
+keyword."""
 
 from __future__ import annotations
 
@@ -9,8 +10,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from engine.core import keywords
-from engine.core.consent import EVER, PENDING, answer_of
+from engine.core.consent import CONFIRMED, EVER, PENDING, answer_of
 from engine.core.emitted import OURS
+from engine.core.keywords import confirming
 from engine.core.proof import records_of
 from engine.core.shopper import Shopper
 from engine.errors import ConfigError
@@ -24,7 +26,10 @@ from engine.store import holds as holds_store
 from engine.store import identities as identities_store
 from engine.store import inbox as inbox_store
 from engine.store import profiles as profiles_store
+from engine.store import questions as questions_store
+from engine.store import versions as versions_store
 from engine.store.database import Connection
+from engine.store.questions import Question
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +105,89 @@ def ask(
     return len(events)
 
 
+def confirm(
+    shell: Shell,
+    connection: Connection,
+    events: Mapping[int, Sequence[Event]],
+    now: datetime,
+    writer: str,
+) -> int:
+    """Put "Consent Confirmed" into the inbox for each yes that was asked about by a message to the
+    number which now answered by keyword. Gives how many.
+
+    Nothing where no question went to that number, where it was about an older yes than the last no,
+    or where the answer comes later than the topic's ``confirm within``.
+    """
+    replies = {id: [e for e in mine if confirming(e)] for id, mine in events.items()}
+    replies = {id: mine for id, mine in replies.items() if mine}
+    topics = _double(shell) if replies else []
+    if not topics:
+        return 0
+    profiles = versions_store.profiles(connection, sorted(replies))
+    known = profiles_store.consents(connection, sorted(replies))
+    asked = questions_store.handed(connection, sorted(replies), _ASKED)
+    made: dict[tuple[int, str, str], Event] = {}
+    for id, mine in replies.items():
+        traits = profiles[id].traits if id in profiles else {}
+        for reply in mine:
+            if f"phone:{traits.get('phone')}" not in reply.identifiers:
+                continue  # another number of theirs: the question went to this one
+            for yes in known.get(id, ()):
+                about = [q for q in asked if q.profile == id and q.handed_at <= reply.time]
+                if _waits(yes, reply, about, known[id], topics):
+                    place = (id, yes.channel, yes.topic)
+                    made.setdefault(place, _answer(yes, reply, now))
+    if made:
+        lines = [inbox_store.event_line(event, lane_of(event.sender)) for event in made.values()]
+        inbox_store.write(connection, lines, writer=writer)
+    return len(made)
+
+
+def _waits(
+    yes: Consent,
+    reply: Event,
+    asked: Iterable[Question],
+    known: Sequence[Consent],
+    topics: Sequence[Topic],
+) -> bool:
+    """Whether ``reply`` answers a question about this yes, and in time."""
+    if yes.topic in _APART or not yes.granted or yes.channel != reply.properties.get("channel"):
+        return False
+    if _pending(yes, known, topics) is None:
+        return False
+    within = max(topic.confirm_within for topic in topics if yes.topic in ("*", topic.name))
+    if not yes.at <= reply.time <= yes.at + within:
+        return False
+    about = f":{yes.channel}:{yes.topic}:{_after(yes)}:"
+    return any(about in question.event_id for question in asked)
+
+
+def _answer(yes: Consent, reply: Event, now: datetime) -> Event:
+    said = reply.properties
+    properties = {
+        "channel": yes.channel,
+        "topic": yes.topic,
+        "yes_at": yes.at.isoformat(),
+        "method": "reply",
+        "source": f"{yes.channel} reply",
+        "proof": {
+            "keyword": str(said.get("keyword") or said.get("body") or ""),
+            "sender": str(said.get("sender") or said.get("to") or ""),
+            "language": str(said.get("language") or ""),
+        },
+    }
+    id = f"confirmed:{reply.id}:{yes.channel}:{yes.topic}"
+    number = next(name for name in reply.identifiers if name.startswith("phone:"))
+    return Event(id, "track", CONFIRMED, reply.time, now, (number,), properties, OURS)
+
+
+def _after(yes: Consent) -> int:
+    """Which no the yes came after: part of the id of its question."""
+    return int((yes.denied_at or EVER).timestamp())
+
+
 _APART = (STOPPED, PAUSED)
+_ASKED = "pending:"
 
 
 def _double(shell: Shell) -> list[Topic]:
@@ -124,7 +211,6 @@ def _pending(yes: Consent, known: Sequence[Consent], topics: Sequence[Topic]) ->
 
 def _question(place: tuple[int, str, str], yes: Consent, sender: str, now: datetime) -> Event:
     profile, channel, topic = place
-    after = int((yes.denied_at or EVER).timestamp())
     said = {"channel": channel, "topic": topic, "yes_at": yes.at.isoformat()}
-    id = f"pending:{profile}:{channel}:{topic}:{after}:{now:%Y-%m-%d}"
+    id = f"{_ASKED}{profile}:{channel}:{topic}:{_after(yes)}:{now:%Y-%m-%d}"
     return Event(id, "track", PENDING, now, now, (sender,), said, OURS)

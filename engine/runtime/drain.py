@@ -26,7 +26,7 @@ from engine.core.shopper import Shopper
 from engine.model.event import Event
 from engine.model.profile import Profile
 from engine.runtime import load, reports, save
-from engine.runtime.consent import ask, hold, keep_proof
+from engine.runtime.consent import ask, confirm, hold, keep_proof
 from engine.runtime.coupons import Codes, with_codes
 from engine.runtime.failures import report
 from engine.runtime.segments.keep import Story, keep_up
@@ -250,6 +250,7 @@ def _work(
     keep_proof(connection, worked, mine, now)
     saved = save.save(connection, worked, now, resolution.created, writer)
     asked = ask(shell, connection, worked, now, writer)
+    asked += confirm(shell, connection, mine, now, writer)
     batch.failed = report(shell, connection, worked, writer, now)
     events_store.insert(connection, history, now)
     hold(connection, batch.events, now)

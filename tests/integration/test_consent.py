@@ -308,6 +308,96 @@ class TestStop:
         assert line.one("select count(*) from suppression") == 0
 
 
+class TestConfirmedByKeyword:
+    """A double opt-in that waits on a phone, and the YES that comes from it."""
+
+    def asked(self, make: Make, phone: str = PHONE) -> Pipeline:
+        assert CONFIRM is not None
+        line = make(CONFIRM, TEXT, policy=DOUBLE)
+        line.drain(identify("user:1", f"phone:{phone}"), self.agrees())
+        line.deliver()
+        assert len(line.sms.handed) == 1
+        return line
+
+    def agrees(self, when: Any = T0) -> Event:
+        return event("Consent Given", when, who=("user:1",), channel="sms", topic="offers")
+
+    def confirmed(self, line: Pipeline) -> list[tuple[str, str]]:
+        return [(topic, how) for _, topic, word, how in log(line) if word == "confirmed"]
+
+    @pytest.mark.parametrize(
+        "word", ["YES", " yes! ", "Y", "हाँ", "हां।", "ہاں", "جی ہاں", "haan ji", "Ja", "sí"]
+    )
+    def test_it_confirms(self, make: Make, word: str) -> None:
+        line = self.asked(make)
+        line.drain(reply(word, at(minutes=5)))
+        assert self.confirmed(line) == [("offers", "reply")]
+        line.at(at(hours=1)).drain(looks("p1", at(hours=1), who=("user:1",)))
+        line.deliver()
+        assert len(line.sms.handed) == 2
+
+    def test_what_it_was_is_kept_as_proof(self, make: Make) -> None:
+        line = self.asked(make)
+        line.drain(reply("ہاں", at(minutes=5)))
+        with line.database.connection() as connection:
+            found = consent_log.of(connection, line.profile("user:1"))[-1]
+        assert found.proof["keyword"] == "ہاں" and found.proof["sender"] == "+18005550000"
+        assert found.at == at(minutes=5)
+
+    def test_twice_is_once(self, make: Make) -> None:
+        line = self.asked(make)
+        line.drain(reply("YES", at(minutes=5)), reply("YES", at(minutes=6)))
+        line.drain(reply("YES", at(minutes=7)))
+        assert self.confirmed(line) == [("offers", "reply")]
+
+    @pytest.mark.parametrize("words", ["yes please", "हाँ भेजो", "ہاں مگر کل", "YESTERDAY", "no"])
+    def test_only_the_word_itself(self, make: Make, words: str) -> None:
+        line = self.asked(make)
+        line.drain(reply(words, at(minutes=5)))
+        assert self.confirmed(line) == []
+
+    def test_nothing_where_nothing_was_asked(self, make: Make) -> None:
+        line = make(TEXT, policy=DOUBLE)  # no journey asks
+        line.drain(identify("user:1", f"phone:{PHONE}"), self.agrees())
+        line.drain(reply("YES", at(minutes=5)), reply("ہاں", at(minutes=6)))
+        assert self.confirmed(line) == []
+        names = {name for (name,) in line.rows("select name from event")}
+        assert "Consent Confirmed" not in names and "SMS Replied" in names
+
+    def test_nothing_before_the_question_went_out(self, make: Make) -> None:
+        assert CONFIRM is not None
+        line = make(CONFIRM, policy=DOUBLE)
+        line.drain(identify("user:1", f"phone:{PHONE}"), self.agrees())
+        line.drain(reply("YES", at(minutes=5)))
+        assert self.confirmed(line) == []
+
+    def test_nothing_from_another_number(self, make: Make) -> None:
+        line = self.asked(make)
+        other = "+14155550002"
+        line.drain(reply("YES", at(minutes=5), sender=other))
+        assert self.confirmed(line) == []
+
+    def test_nothing_after_a_no(self, make: Make) -> None:
+        line = self.asked(make)
+        no = event("Consent Withdrawn", at(minutes=3), who=("user:1",), channel="sms",
+                   topic="offers")  # fmt: skip
+        line.drain(no, self.agrees(at(minutes=4)))
+        line.drain(reply("YES", at(minutes=5)))
+        assert self.confirmed(line) == [], "the question was about the yes before the no"
+
+    def test_nothing_when_it_is_too_late(self, make: Make) -> None:
+        line = self.asked(make)
+        line.drain(reply("YES", at(days=3, minutes=1)))
+        assert self.confirmed(line) == []
+
+    def test_nothing_by_who_only_holds_the_write_key(self, make: Make) -> None:
+        line = self.asked(make)
+        forged = event("SMS Replied", at(minutes=5), who=(f"phone:{PHONE}",), channel="sms",
+                       body="YES", confirms=True)  # fmt: skip
+        line.drain(forged)
+        assert self.confirmed(line) == []
+
+
 class TestProof:
     def test_it_is_kept_with_each_decision(self, make: Make) -> None:
         line = make(LEFT)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.keywords import fold, holds, read
+from engine.core.keywords import confirming, fold, holds, read
 from engine.language import load_policy
 from engine.language.keywords import default_keywords
 from engine.model.event import Event
@@ -171,3 +172,35 @@ def test_holds_are_the_last_word_of_those_who_may_say_so() -> None:
 def test_without_any_table_only_the_provider_knows() -> None:
     assert read(reply("stop"), {}).event.name == "SMS Replied"
     assert read(reply("stop", opt_out_type="STOP"), {"*": Keywords()}).event.name != "SMS Replied"
+
+
+@pytest.mark.parametrize("word", ["YES", "हाँ", "ہاں", "جی ہاں", "haan", "oui", "Sí", "ja"])
+def test_what_confirms_is_marked(word: str) -> None:
+    found = read(reply(word), SHIPPED).event
+    assert confirming(found)
+    # It is START for those that have it so, and a message for a person else.
+    assert found.name == ("Consent Given" if word == "YES" else "SMS Replied")
+
+
+@pytest.mark.parametrize("word", ["START", "STOP", "HELP", "yes please", "شروع"])
+def test_what_confirms_nothing(word: str) -> None:
+    assert not confirming(read(reply(word), SHIPPED).event)
+
+
+def test_the_words_that_confirm_are_by_sender_and_language(tmp_path: Path) -> None:
+    config = tmp_path / "winback.yaml"
+    config.write_text(
+        "keywords:\n"
+        "  words: {ur: {confirm: [منظور]}}\n"
+        '  senders: {"+18005550000": {words: {en: {confirm: [AGREE, STOP]}}}}\n'
+    )
+    policy, found = load_policy(config)
+    assert found == []
+
+    def marks(word: str, to: str) -> bool:
+        return confirming(read(reply(word, to=to), policy.keywords).event)
+
+    assert marks("agree", "+18005550000") and not marks("agree", "+18005550001")
+    assert not marks("yes", "+18005550000") and marks("yes", "+18005550001")
+    assert marks("منظور", "+18005550000") and not marks("ہاں", "+18005550000")
+    assert not marks("stop", "+18005550000"), "STOP before all else"
