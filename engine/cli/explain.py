@@ -16,6 +16,7 @@ from engine.cli._changes import shop
 from engine.cli._consent import print_consent
 from engine.cli.main import FINDINGS, print_json
 from engine.core.book import JourneyBook
+from engine.core.receipts import REPORTER
 from engine.core.refusals import meaning
 from engine.core.zones import Whereabouts, whereabouts
 from engine.language import load_policy
@@ -143,6 +144,10 @@ def _document(
                     {
                         **msgspec.to_builtins(message),
                         "basis": found.bases.get(message.id, ""),
+                        "receipts": [
+                            {"at": e.time, "name": e.name, "by": e.context.get(REPORTER)}
+                            for e in found.receipts(message.id)
+                        ],
                         "attempts": [a._asdict() for a in found.attempts.get(message.id, ())],
                         "refusals": [
                             {"at": r.at, "code": r.code, "waits": r.waits}
@@ -228,7 +233,10 @@ def _print_message(console: Console, found: Explanation, message: Message) -> No
     for attempt in found.attempts.get(message.id, ()):
         outcome = attempt.outcome or "no answer yet"
         detail = f" ({attempt.detail})" if attempt.detail else ""
-        console.print(f"      {attempt.handed_at:%Y-%m-%d %H:%M:%S}  {outcome}{detail}")
+        by = f" by {attempt.provider}" if attempt.provider else ""
+        console.print(f"      {attempt.handed_at:%Y-%m-%d %H:%M:%S}  {outcome}{by}{detail}")
+    for receipt in found.receipts(message.id):
+        console.print(f"      {receipt.time:%Y-%m-%d %H:%M:%S}  {receipt.name}")
 
 
 def _print_verdict(found: Explanation, wrong: list[str]) -> None:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from engine.cli._browser import find_browser, picture
 from engine.cli._gallery import gallery
+from engine.cli._price import price_document, price_of, size_of
 from engine.cli._samples import Sample, Samples
 from engine.cli._somebody import somebody
 from engine.cli.main import FINDINGS, print_json
@@ -23,6 +24,7 @@ from engine.deliverability import mail as mails
 from engine.errors import ConfigError
 from engine.model.check import Check
 from engine.model.message import Email, Sms, WhatsApp
+from engine.model.policy import Policy
 from engine.settings import Settings
 
 #: CSS pixels: an iPhone, and the reading pane of a desktop program.
@@ -66,7 +68,8 @@ def command(
     """Render TEMPLATE, or all of them, to pages that you can look at, and check each mail.
 
     Without --shopper a shopper who does not exist looks at a product that does not exist, in each
-    language that the template has. Nothing is sent.
+    language that the template has. Nothing is sent. For text messages it tells how many segments
+    they are billed as, and what they cost by the prices of config/winback.yaml.
 
     Exit codes: 0 all fine, 1 a message cannot be rendered or has a finding, 2 wrong usage.
 
@@ -93,9 +96,9 @@ def command(
     pictures = _pictures(folder, [s for s, _ in shown], quiet=as_json) if png else []
     bad = sum(_is_bad(sample, checks) for sample, checks in shown)
     if as_json:
-        print_json(_told(folder, shown, pictures))
+        print_json(_told(folder, shown, pictures, samples.policy))
     else:
-        _print(folder, shown, pictures)
+        _print(folder, shown, pictures, samples.policy)
     if open_it:
         webbrowser.open((folder / "index.html").absolute().as_uri())
     return FINDINGS if bad else 0
@@ -169,7 +172,7 @@ def _read_event(file: Path) -> dict[str, Any]:
 
 
 def _told(
-    folder: Path, shown: list[tuple[Sample, list[Check]]], pictures: list[Path]
+    folder: Path, shown: list[tuple[Sample, list[Check]]], pictures: list[Path], policy: Policy
 ) -> dict[str, Any]:
     return {
         "page": str(folder / "index.html"),
@@ -181,6 +184,7 @@ def _told(
                 "subject": getattr(sample.rendered, "subject", None),
                 "segments": getattr(sample.rendered, "segments", None),
                 "encoding": getattr(sample.rendered, "encoding", None),
+                "price": price_document(price_of(sample.rendered, policy)),
                 "error": sample.error,
                 "checks": [
                     {"name": c.name, "state": c.state, "says": c.says, "mend": c.mend}
@@ -193,14 +197,16 @@ def _told(
     }
 
 
-def _print(folder: Path, shown: list[tuple[Sample, list[Check]]], pictures: list[Path]) -> None:
+def _print(
+    folder: Path, shown: list[tuple[Sample, list[Check]]], pictures: list[Path], policy: Policy
+) -> None:
     console = Console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("message", "says", "size"):
         table.add_column(column, overflow="fold" if column == "says" else "ellipsis")
     everywhere = _everywhere(shown)
     for sample, checks in shown:
-        table.add_row(sample.name, _says(sample), _size(sample))
+        table.add_row(sample.name, _says(sample), _size(sample, policy))
         for check in checks:
             if check.state != "ok" and check not in everywhere:
                 table.add_row("", _said(check), "")
@@ -239,10 +245,9 @@ def _says(sample: Sample) -> Text:
     return Text(sample.error, "bold red")
 
 
-def _size(sample: Sample) -> str:
+def _size(sample: Sample, policy: Policy) -> str:
     if isinstance(sample.rendered, Email):
         return f"{len(sample.rendered.html.encode()) / 1024:.0f} KB"
     if isinstance(sample.rendered, Sms):
-        count = sample.rendered.segments
-        return f"{count} part{'' if count == 1 else 's'}, {sample.rendered.encoding}"
+        return size_of(sample.rendered, policy)
     return ""

@@ -52,9 +52,11 @@ def command(
     """List events that were set aside, show one, put them in again, or drop them.
 
     An event is set aside when the door refuses it (its sender was told why) or when its shopper
-    could not be worked. An address that is none costs no event: how many shoppers gave one, and why
-    it could not be taken, is listed below the events. What is put in again is judged as at the door: what is still not right
+    could not be worked. What is put in again is judged as at the door: what is still not right
     stays, with the reason of today. An event that came in meanwhile counts once.
+
+    An address that is none costs no event: how many shoppers gave one, and why it could not be
+    taken, is listed below the events.
 
     Exit codes: 0 nothing is set aside, or all went well; 1 something is, or something stayed;
     2 wrong usage.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,12 +11,14 @@ import msgspec
 from rich.console import Console
 
 from engine import bootstrap
+from engine.cli._price import price_document, price_of, size_of
 from engine.cli._samples import Sample, Samples
 from engine.cli._somebody import somebody
 from engine.cli.main import FINDINGS, print_json
 from engine.clock import from_environment
 from engine.errors import DeliveryError, OutcomeUnknown
-from engine.model.message import Email, Rendered
+from engine.model.message import Email, Rendered, Sms
+from engine.model.policy import Policy
 from engine.ports import Channel
 from engine.settings import Settings
 
@@ -44,7 +47,8 @@ def command(
     """Send TEMPLATE to yourself through the provider that shoppers get it from.
 
     The subject begins with [Test]. Nothing is written to the database: no cap is used up, no
-    consent asked, and the links to unsubscribe unsubscribe nobody.
+    consent asked, and the links to unsubscribe unsubscribe nobody. Of a text message its segments
+    and price are told first.
 
     Exit codes: 0 the provider took all, 1 one was not taken, 2 wrong usage.
 
@@ -63,8 +67,13 @@ def command(
     for sample in samples.all(template, channel, locale):
         if traits is not None:
             sample = samples.one(template, channel, sample.locale, traits, event)
+        if isinstance(sample.rendered, Sms):
+            costs = msgspec.structs.replace(sample.rendered, to=to)
+            sample = replace(sample, rendered=costs)
+            if not as_json:
+                click.echo(f"{sample.name}: {size_of(costs, samples.policy)}")
         results.append((sample, _send(provider, sample, to)))
-    _tell(results, provider.name, as_json)
+    _tell(results, provider.name, samples.policy, as_json)
     return FINDINGS if any(result for _, result in results) else 0
 
 
@@ -87,13 +96,19 @@ def _for_me(rendered: Rendered, to: str) -> Rendered:
     return changed
 
 
-def _tell(results: list[tuple[Sample, str]], provider: str, as_json: bool) -> None:
+def _tell(results: list[tuple[Sample, str]], provider: str, policy: Policy, as_json: bool) -> None:
     if as_json:
         print_json(
             {
                 "provider": provider,
                 "sent": [
-                    {"message": sample.name, "taken": not why, "reason": why}
+                    {
+                        "message": sample.name,
+                        "taken": not why,
+                        "reason": why,
+                        "segments": getattr(sample.rendered, "segments", None),
+                        "price": price_document(price_of(sample.rendered, policy)),
+                    }
                     for sample, why in results
                 ],
             }

@@ -14,6 +14,7 @@ import msgspec
 
 from engine.core.decision import Mark
 from engine.core.migrate import moved_between
+from engine.core.receipts import REPORTER
 from engine.errors import WinbackError
 from engine.intake import identifiers as naming
 from engine.language.reader import parse
@@ -21,6 +22,7 @@ from engine.language.report import Report
 from engine.language.tree import Listing, Tree
 from engine.language.tree import Mapping as Keys
 from engine.model.enrollment import Enrollment
+from engine.model.event import Event
 from engine.model.journey import Journey
 from engine.model.message import Message
 from engine.model.profile import Consent, Profile
@@ -90,6 +92,16 @@ class Explanation:
         return frozenset(
             id for id, trace in self.traces.items() if any(m.verdict == "fails" for m in trace)
         )
+
+    def receipts(self, message: str) -> list[Event]:
+        """What the provider reported of a message, and what we saw of it (clicks), oldest first."""
+        told = [
+            logged.event
+            for logged in self.log
+            if REPORTER in logged.event.context
+            and logged.event.properties.get("message_id") == message
+        ]
+        return sorted(told, key=lambda event: event.order_key)
 
 
 def explain(connection: Connection, asked: str, country: str) -> Explanation:

@@ -66,18 +66,19 @@ def bases(connection: Connection, profile: int) -> dict[str, str]:
 
 
 class Attempt(NamedTuple):
-    """One attempt to hand a message to a provider."""
+    """One attempt to hand a message to ``provider`` ("" where that was not kept)."""
 
     message_id: str
     handed_at: datetime
     outcome: str | None
     detail: str
+    provider: str = ""
 
 
 def attempts(connection: Connection, profile: int) -> list[Attempt]:
     rows = connection.execute(
         """
-        select message_id::text, handed_at, outcome, detail from delivery
+        select message_id::text, handed_at, outcome, detail, provider from delivery
          where profile_id = %s order by message_id, attempt
         """,
         [profile],

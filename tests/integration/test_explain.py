@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from engine.cli.main import group
 from engine.core.profiles import ORDER
@@ -362,6 +363,32 @@ def test_the_command_tells_a_person(run: Callable[..., Result]) -> None:
     assert "welcome: no Identify ever came" in found.output
     assert "Replayed 2 events: the same 1 runs, to the letter." in found.output
     assert "browse.yaml" not in run("1", "--journey", "welcome").output
+
+
+def test_it_tells_by_whom_a_message_went_and_what_was_reported(
+    run: Callable[..., Result], world: World
+) -> None:
+    (message,) = json.loads(run("1", "--json").stdout)["runs"][0]["messages"]
+    with world.database.connection() as connection:
+        connection.execute(
+            "insert into delivery (profile_id, message_id, attempt, handed_at, outcome, provider)"
+            " select profile_id, id, 1, due_at, 'accepted', 'sendgrid' from message where id = %s",
+            [message["id"]],
+        )
+    said = {"message_id": message["id"]}
+    reports = [event(f"Email {what}", 1, at(4), **said) for what in ("Opened", "Delivered")]
+    forged = event("Email Bounced", 1, at(5), **said)
+    happen(world, *(replace(one, context={"made_by": "sendgrid"}) for one in reports), forged)
+    shown = run("1").output
+    assert "accepted by sendgrid" in shown
+    assert "Email Delivered" in shown and "Email Opened" in shown
+    assert ":00  Email Bounced" not in shown, "whoever holds the write key can say so"
+    (told,) = json.loads(run("1", "--json").stdout)["runs"][0]["messages"]
+    assert told["attempts"][0]["provider"] == "sendgrid"
+    assert {(r["name"], r["by"]) for r in told["receipts"]} == {
+        ("Email Delivered", "sendgrid"),
+        ("Email Opened", "sendgrid"),
+    }
 
 
 def test_the_command_tells_a_program(run: Callable[..., Result], world: World) -> None:

@@ -173,3 +173,38 @@ def test_what_the_provider_refuses_is_said(shop: Path) -> None:
     told = report(result)
     assert result.return_value == 1
     assert not told["sent"][0]["taken"] and told["sent"][0]["reason"]
+
+
+PRICES = "sms: {prices: {IN: 0.05 USD, PK: 0.07 USD, '*': 0.01 USD}}\n"
+
+
+def test_text_messages_are_shown_with_segments_and_price(shop: Path) -> None:
+    config = shop / "config" / "winback.yaml"
+    config.write_text(config.read_text() + PRICES)
+    told = report(run(shop, "preview", "cart-left-behind", "--channel", "sms", "--json"))
+    by_locale = {m["locale"]: m for m in told["messages"]}
+    hindi, urdu = by_locale["hi"], by_locale["ur"]
+    assert hindi["encoding"] == "UCS-2"
+    assert hindi["price"] == {"amount": f"{hindi['segments'] * 0.05:g}", "currency": "USD"}
+    assert urdu["price"] == {"amount": f"{urdu['segments'] * 0.07:g}", "currency": "USD"}
+    shown = run(shop, "preview", "cart-left-behind", "--channel", "sms", "--locale", "hi").stdout
+    assert "about" in shown and "USD" in shown
+
+
+def test_without_prices_nothing_is_said_of_them(shop: Path) -> None:
+    told = report(run(shop, "preview", "cart-left-behind", "--channel", "sms", "--json"))
+    assert {m["price"] for m in told["messages"]} == {None}
+    assert all(m["segments"] for m in told["messages"])
+
+
+def test_a_test_tells_what_it_costs_before_it_goes(shop: Path) -> None:
+    config = shop / "config" / "winback.yaml"
+    config.write_text(config.read_text() + PRICES)
+    words = ("send-test", "cart-left-behind", "--locale", "hi", "--to", "+923001234567")
+    result = run(shop, *words)
+    lines = result.stdout.splitlines()
+    assert "UCS-2, about 0." in lines[0] and lines[0].endswith("USD")
+    assert "taken" in lines[1]
+    (sent,) = report(run(shop, *words, "--json"))["sent"]
+    # By the country of the number that it goes to.
+    assert sent["price"] == {"amount": f"{sent['segments'] * 0.07:g}", "currency": "USD"}
