@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Protocol, runtime_checkable
 
 from engine.model.audience import AdList, Hashed, Listed, Progress, Size, Taken
@@ -31,6 +32,21 @@ class LooksUp(Protocol):
     def trace(self, rendered: Rendered) -> str: ...
 
     def look_up(self, asked: Asked) -> Found: ...
+
+
+@runtime_checkable
+class LooksUpTogether(LooksUp, Protocol):
+    """One whose provider is asked about ``at_once`` messages in one request, and takes
+    ``per_minute`` of those. It has listed what it has after ``listed_after``, in real time.
+
+    That it lacks a message is believed only where the same answer holds ``known``, one that it
+    is known to have taken later."""
+
+    at_once: int
+    per_minute: int
+    listed_after: timedelta
+
+    def look_up_all(self, asked: Sequence[Asked], known: Asked | None) -> list[Found]: ...
 
 
 class Renderer(Protocol):

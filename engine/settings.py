@@ -57,6 +57,7 @@ class Settings:
     sendgrid_api_key: str = field(default="", repr=False)
     sendgrid_base_url: str = SENDGRID
     sendgrid_webhook_public_key: str = field(default="", repr=False)
+    sendgrid_activity: bool = False
     webhook_window: int = 25 * 3600
     twilio_account_sid: str = field(default="", repr=False)
     twilio_auth_token: str = field(default="", repr=False)
@@ -103,6 +104,7 @@ class Settings:
             sendgrid_api_key=env.get("SENDGRID_API_KEY", ""),
             sendgrid_base_url=_url(env, "SENDGRID_BASE_URL", SENDGRID),
             sendgrid_webhook_public_key=env.get("SENDGRID_WEBHOOK_PUBLIC_KEY", ""),
+            sendgrid_activity=env.get("SENDGRID_EMAIL_ACTIVITY", "").lower() in ("1", "on", "yes"),
             webhook_window=_number(env, "WINBACK_WEBHOOK_WINDOW", 25 * 3600, 0, 10**9),
             twilio_account_sid=env.get("TWILIO_ACCOUNT_SID", ""),
             twilio_auth_token=env.get("TWILIO_AUTH_TOKEN", ""),
@@ -136,6 +138,7 @@ class Settings:
             "SENDGRID_API_KEY": self.sendgrid_api_key,
             "SENDGRID_BASE_URL": self.sendgrid_base_url,
             "SENDGRID_WEBHOOK_PUBLIC_KEY": self.sendgrid_webhook_public_key,
+            "SENDGRID_EMAIL_ACTIVITY": "on" if self.sendgrid_activity else "",
             "WINBACK_WEBHOOK_WINDOW": str(self.webhook_window),
             "TWILIO_ACCOUNT_SID": self.twilio_account_sid,
             "TWILIO_AUTH_TOKEN": self.twilio_auth_token,

@@ -138,7 +138,7 @@ def watch() -> None:
     at = bench()
     watch_rates(at.shell)
     done = look_up(at.shell, PATIENCE)
-    if done.asked:
+    if done.asked or done.closed:
         log.info("looked up %d messages of unknown outcome: %s", done.asked, done)
 
 

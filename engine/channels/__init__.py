@@ -37,7 +37,10 @@ def open_channel(provider: str, settings: ChannelSettings, now: Callable[[], dat
     """
     if provider not in PROVIDERS:
         raise ConfigError(f"There is no provider {provider!r}: use one of {', '.join(PROVIDERS)}.")
-    module, _, name = PROVIDERS[provider].partition(":")
+    place = PROVIDERS[provider]
+    if provider == "sendgrid" and settings.sendgrid_activity:
+        place = "engine.channels.sendgrid_activity:SendGridWithActivity"
+    module, _, name = place.partition(":")
     made: Channel = getattr(import_module(module), name).from_settings(settings, now)
     return made
 

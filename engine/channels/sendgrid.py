@@ -79,6 +79,7 @@ class SendGridChannel:
     def __init__(self, api_key: str, base_url: str, *, answer: float = 15.0) -> None:
         if not api_key:
             raise ConfigError("SendGrid needs a key: set SENDGRID_API_KEY.")
+        self._base_url = base_url.rstrip("/")
         self._pool = Pool("SendGrid", base_url, answer=answer)
         self._sdk = SendGridAPIClient(api_key, host=base_url)
         self._sdk.client = _Client(

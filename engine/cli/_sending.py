@@ -42,12 +42,13 @@ def examine(settings: Settings) -> Iterator[Check]:
             f"paused since {pause.since:%F %T %Z} by {pause.by}: {pause.reason}",
             f"winback resume {pause.subject}",
         )
-    if unknown.open or unknown.resolved:
+    if unknown.open or unknown.unresolved or unknown.resolved:
         yield Check(
             "unknown outcomes",
-            "note" if unknown.open else "ok",
+            "note" if unknown.open or unknown.unresolved else "ok",
             f"{unknown.open} messages of which no provider has said whether it has them "
-            f"({unknown.to_look_up} are still looked up), {unknown.resolved} resolved",
+            f"({unknown.to_look_up} are still looked up), {unknown.unresolved} closed without an "
+            f"answer, {unknown.resolved} resolved",
         )
 
 

@@ -131,7 +131,8 @@ def _counted(report: AuditReport) -> dict[str, str]:
         f"{report.sent_after_stop:,} sent after their stop; {report.known_late:,} sent before it "
         f"was known; at most {report.wire_ms:,.1f} ms from the gate to the wire",
         "P4": f"{f['sent']:,} sent, {report.duplicate_sends:,} twice, {report.unknown:,} with "
-        f"unknown outcome, {f['resolved']:,} resolved since",
+        f"unknown outcome, {f['resolved']:,} resolved since, {f['unresolved']:,} closed without "
+        "an answer",
         "P5": f"{f['skipped']:,} refused at the gate",
         "P6": f"{f['runs']:,} runs of {f['worked']:,} events looked at again",
     }

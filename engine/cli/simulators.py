@@ -68,6 +68,7 @@ def _plan(context: click.Context, option: click.Parameter, text: str) -> str:
 @click.option("--latency", type=click.FloatRange(0, 60), default=0.05, show_default=True,
               help="Seconds before each answer.")  # fmt: skip
 @click.option("--rate", type=click.IntRange(0), default=0, help="Requests a second; then 429.")
+@click.option("--activity", is_flag=True, help="SendGrid's account shows what was sent (add-on).")
 @click.option("--gzip", is_flag=True, help="Compress SendGrid's reports.")
 @click.option(
     "--specs",
@@ -95,6 +96,7 @@ def command(
     seed: int,
     latency: float,
     rate: int,
+    activity: bool,
     gzip: bool,
     specs: Path | None,
     ledger: Path | None,
@@ -129,6 +131,7 @@ def command(
         rate=rate,
         specs=specs,
         keep=_KEEP,
+        activity=activity,
         clock=_clock(clock),
     )
     with one_interrupt(), ExitStack() as stack:

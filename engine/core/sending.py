@@ -132,7 +132,12 @@ def pause_before_look(looks: int) -> timedelta:
 Fate = Literal["sent", "failed", "due", "unknown"]
 
 
-def fate(found: Literal["sent", "failed", "absent", "unsure"], age: timedelta, looks: int) -> Fate:
+def fate(
+    found: Literal["sent", "failed", "absent", "unsure"],
+    age: timedelta,
+    looks: int,
+    listed_after: timedelta = LISTED_AFTER,
+) -> Fate:
     """What becomes of a message of unknown outcome that was looked up for the ``looks``-th time,
     ``age`` (real time) after it was handed over.
 
@@ -141,4 +146,21 @@ def fate(found: Literal["sent", "failed", "absent", "unsure"], age: timedelta, l
     """
     if found in ("sent", "failed"):
         return found
-    return "due" if found == "absent" and looks >= 2 and age >= LISTED_AFTER else "unknown"
+    return "due" if found == "absent" and looks >= 2 and age >= listed_after else "unknown"
+
+
+#: By provider where a person finds out whether it has a message; ``{id}`` is ours.
+_WHERE = {
+    "sendgrid": "look in its Activity for the unique argument winback_message = {id}",
+    "twilio": "look in its message log for the number and the day",
+    "smtp": "look in the mail server's log for the Message-ID {id}",
+}
+
+
+def closing_words(waited: str) -> dict[str, str]:
+    """By provider (under "" for all others) why a message is closed without an answer, and what
+    a person can do; ``{id}`` stands for the message's id."""
+    return {
+        provider: f"nobody has told for {waited} whether {provider or 'its provider'} has it: {how}"
+        for provider, how in {**_WHERE, "": "ask there"}.items()
+    }

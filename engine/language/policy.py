@@ -25,6 +25,7 @@ from engine.model.policy import Policy, Rule
 KEYS = (
     "keywords",
     *("shop", "topics", "quiet hours", "caps", "providers", "limits", "warm up", "auto pause"),
+    "unknown outcomes",
     *("ads consent", "audiences", "blast radius", "links", "sms", "country rules", "dlt"),
 )
 PROVIDERS = {

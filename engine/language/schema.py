@@ -34,7 +34,17 @@ from engine.language.schema_forms import (
 )
 from engine.language.schema_segments import segment_schema
 from engine.language.schema_steps import step_forms
-from engine.language.sending import AUTO_PAUSE, COUNT, DAY, OFF, RATE, SENDER, SHARE, WARM_UP
+from engine.language.sending import (
+    AUTO_PAUSE,
+    COUNT,
+    DAY,
+    OFF,
+    RATE,
+    SENDER,
+    SHARE,
+    UNKNOWN_OUTCOMES,
+    WARM_UP,
+)
 from engine.language.shop import SHOP
 from engine.language.texts import COUNTRY, PRICE, SEGMENTS, SMS
 from engine.language.topics import BASES, CONSENTS, TOPIC
@@ -234,7 +244,14 @@ _RULES: dict[str, Schema] = {
                 ),
             ]
         },
-        "When a journey or a provider pauses itself.",
+        "When a journey, a sender or a provider pauses itself.",
+    ),
+    "unknown outcomes": say(
+        mapping(
+            UNKNOWN_OUTCOMES,
+            {"close after": say(ref("duration"), "A day or more; 3 days without it.")},
+        ),
+        "When a message whose provider never answered is asked about no more.",
     ),
     "ads consent": say(choice(("opt-in", "opt-out")), "Who may be put on ad audiences."),
     "audiences": say(

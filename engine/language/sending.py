@@ -17,6 +17,7 @@ from engine.model.sending import AutoPause, Rate, Sending, WarmUp
 
 WARM_UP = ("from", "first day", "doubling every")
 AUTO_PAUSE = ("complaints", "bounces", "within", "at least")
+UNKNOWN_OUTCOMES = ("close after",)
 OFF = "off"
 _UNIT = "|".join(UNITS)
 #: ``100 per second``, ``3000 per 10 minutes``: for the loader and, as it is, for the schema.
@@ -45,6 +46,7 @@ def read_sending(
         limits=_by_sender(report, fields, "limits", carriers, _rate),
         warm_up=_by_sender(report, fields, "warm up", carriers, _warm_up),
         auto_pause=_auto_pause(report, fields.get("auto pause")),
+        close_after=_close_after(report, fields.get("unknown outcomes")),
     )
 
 
@@ -157,6 +159,19 @@ def _auto_pause(report: Report, node: Tree | None) -> AutoPause | None:
         within or usual.within,
         usual.at_least if least is None else least,
     )
+
+
+def _close_after(report: Report, node: Tree | None) -> timedelta:
+    usual = Sending().close_after
+    if node is None:
+        return usual
+    fields = Fields(report, node, "'unknown outcomes'", UNKNOWN_OUTCOMES)
+    given, place = fields.duration("close after"), fields.get("close after")
+    if given is not None and place is not None and given < _A_DAY:
+        hint = "providers report for a day and more: write 3 days"
+        report.add("J011", place.place, "'close after' is a day at the least", hint)
+        return usual
+    return given or usual
 
 
 def _count(fields: Fields, name: str) -> int | None:

@@ -13,10 +13,13 @@ from engine.model.links import ShortLink
 #: claimed    the gate let it through; its provider is being called
 #: sent       the provider took it
 #: unknown    the call left, no answer came: never blindly sent again (P4)
+#: unresolved the same, and nobody has told for so long that nobody is asked any more
 #: failed     the provider refused it for good
 #: cancelled  its run was stopped before it went
 #: skipped    the gate or the overdue policy refused it; ``reason`` says why
-MessageStatus = Literal["due", "claimed", "sent", "unknown", "failed", "cancelled", "skipped"]
+MessageStatus = Literal[
+    "due", "claimed", "sent", "unknown", "unresolved", "failed", "cancelled", "skipped"
+]
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):

@@ -28,9 +28,9 @@ class WarmUp:
 
 @dataclass(frozen=True, slots=True)
 class AutoPause:
-    """A journey, sender or provider pauses itself where, of the messages of the last ``within``, more
-    than ``complaints`` were called spam or more than ``bounces`` bounced (shares, 0 to 1); not
-    before ``at_least`` were reported on."""
+    """A journey, sender or provider pauses itself where, of the messages of the last ``within``,
+    more than ``complaints`` were called spam or more than ``bounces`` bounced (shares, 0 to 1);
+    not before ``at_least`` were reported on."""
 
     complaints: float = 0.003
     bounces: float = 0.05
@@ -46,9 +46,12 @@ class Sending:
     ``fallbacks``  channel -> the providers that stand in, in this order, for the channel's own
                    while that is paused or cannot be reached.
     ``auto_pause`` None: nothing pauses by itself.
+    ``close_after`` so long after the call an outcome that nobody knows is closed (real time).
+                   SendGrid tries to deliver a mail for three days at most, and reports until then.
     """
 
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     limits: Mapping[str, Rate] = field(default_factory=dict)
     warm_up: Mapping[str, WarmUp] = field(default_factory=dict)
     auto_pause: AutoPause | None = AutoPause()
+    close_after: timedelta = timedelta(days=3)

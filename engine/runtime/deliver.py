@@ -24,6 +24,7 @@ from engine.model.message import Sms, WhatsApp
 from engine.runtime import gate, reports
 from engine.runtime.attempt import Attempt, call, carriers, webhook_of
 from engine.runtime.desk import Booked, Desk, News, Ready, sender_of
+from engine.runtime.look_up import Witnesses
 from engine.runtime.shell import SHARDS, Shell
 from engine.store import claims as claims_store
 from engine.store import messages as messages_store
@@ -75,6 +76,7 @@ class Deliverer:
     hurry: float = inf
     _pool: ThreadPoolExecutor | None = None
     _desk: Desk = field(init=False)
+    _witnesses: Witnesses = field(init=False)
     _skip: set[str] = field(default_factory=set)
     #: messages of paused senders, come across in one round
     _aside: int = 0
@@ -89,6 +91,7 @@ class Deliverer:
 
     def __post_init__(self) -> None:
         self._desk = Desk(self.shell)
+        self._witnesses = Witnesses(self.shell)
 
     def deliver(self, shard: int = 0, shards: int = SHARDS, seconds: float = 5.0) -> Delivered:
         """Send what is due in ``shard`` until it is dry or ``seconds`` of real time are over."""
@@ -242,12 +245,8 @@ class Deliverer:
                 why = "nothing renders"
             else:
                 try:
-                    yield (
-                        candidate,
-                        renderer.render(
-                            message, candidate.profile, candidate.properties, candidate.key
-                        ),
-                    )
+                    _, profile, properties, key = candidate
+                    yield candidate, renderer.render(message, profile, properties, key)
                     continue
                 except RenderError as error:
                     why = str(error)
@@ -380,6 +379,7 @@ class Deliverer:
         untouched = [a.result for a in landed if a.untouched]
         answered = [a.result for a in landed if not a.untouched]
         settled = outcomes_store.settle(connection, answered) if answered else {}
+        self._witnesses.note(connection, answered)
         if untouched:
             settled |= outcomes_store.put_back(connection, untouched)
         profiles = list(settled.values())

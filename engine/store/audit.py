@@ -78,6 +78,7 @@ def facts(connection: Connection) -> dict[str, int]:
                count(*) filter (where status = 'due'),
                count(*) filter (where status = 'claimed'),
                count(*) filter (where status = 'unknown'),
+               count(*) filter (where status = 'unresolved'),
                count(*) filter (where status = 'failed'),
                count(*) filter (where status = 'skipped'),
                count(*) filter (where status = 'cancelled')
@@ -87,7 +88,7 @@ def facts(connection: Connection) -> dict[str, int]:
     assert row is not None
     names = ("refused_at_the_door", "runs", "active", "stopped", "standing_still", "resolved")
     coupons = ("coupons_claimed", "coupons_missed")
-    statuses = ("sent", "due", "claimed", "unknown", "failed", "skipped", "cancelled")
+    statuses = ("sent", "due", "claimed", "unknown", "unresolved", "failed", "skipped", "cancelled")
     return dict(zip((*names, *coupons, "messages", *statuses), row, strict=True))
 
 

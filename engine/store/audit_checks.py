@@ -137,7 +137,7 @@ CHECKS = (
         f"""
         select {_MESSAGE} from message m
          where m.attempts <> (select count(*) from delivery d where {OF})
-            or (m.status in ('claimed', 'sent', 'unknown') and m.attempts = 0)""",
+            or (m.status in ('claimed', 'sent', 'unknown', 'unresolved') and m.attempts = 0)""",
     ),
     Check(
         "P4",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from engine.store.database import Connection, texts
+from engine.store.database import Connection, texts, to_json
 from engine.store.database import ids as array
 
 
@@ -115,12 +115,71 @@ def settle(connection: Connection, fates: list[Fate], now: datetime) -> set[str]
     return {str(row[0]) for row in rows}
 
 
+def is_due(connection: Connection, provider: str, now: datetime) -> bool:
+    """Whether there is anything to ask ``provider`` about."""
+    return (
+        connection.execute(
+            "select from message where status = 'unknown' and provider = %s and look_at <= %s"
+            " limit 1",
+            [provider, now],
+        ).fetchone()
+        is not None
+    )
+
+
+def note_taken(
+    connection: Connection, provider: str, at: datetime, profile: int, message: str
+) -> None:
+    """Remember a message that the provider is known to have."""
+    connection.execute(
+        "insert into known_taken values (%s, %s, %s, %s) on conflict do nothing",
+        [provider, at, profile, message],
+    )
+
+
+def taken_after(connection: Connection, provider: str, moment: datetime) -> tuple[str, str] | None:
+    """(message id, address) of the first known mail that the provider took after ``moment``."""
+    row = connection.execute(
+        """
+        select k.message_id::text, p.traits ->> 'email'
+          from known_taken k left join former_profile f on f.id = k.profile_id
+          join profile p on p.id = coalesce(f.profile_id, k.profile_id)
+         where k.provider = %s and k.at > %s and p.traits ->> 'email' <> ''
+         order by k.at limit 1
+        """,
+        [provider, moment],
+    ).fetchone()
+    return (str(row[0]), str(row[1])) if row else None
+
+
+def close(
+    connection: Connection, handed_before: datetime, now: datetime, words: Mapping[str, str]
+) -> list[tuple[int, str]]:
+    """Close the messages that were handed over before then and of which nobody knows yet; gives
+    their (profile, run). ``words``: by provider the reason, with ``{id}`` for the message's id;
+    that under "" holds for all others."""
+    rows = connection.execute(
+        """
+        update message set status = 'unresolved', look_at = null, settled_at = %(now)s,
+               reason = replace(coalesce(%(words)s::jsonb ->> provider, %(words)s::jsonb ->> ''),
+                                '{id}', id::text)
+         where status = 'unknown' and claimed_at < %(before)s
+        returning profile_id, enrollment_id::text
+        """,
+        {"now": now, "before": handed_before, "words": to_json(dict(words))},
+    ).fetchall()
+    # A mail of so long ago proves nothing of any that is still looked for.
+    connection.execute("delete from known_taken where at < %s", [handed_before])
+    return [(int(profile), run) for profile, run in rows]
+
+
 class Counts(NamedTuple):
     """Of unknown outcomes: messages that are still so, those of them that are still looked up,
-    and attempts that a report or a look-up has resolved."""
+    those that were closed without an answer, and attempts that a report or a look-up resolved."""
 
     open: int
     to_look_up: int
+    unresolved: int
     resolved: int
 
 
@@ -130,8 +189,9 @@ def counts(connection: Connection) -> Counts:
         """
         select count(*) filter (where status = 'unknown')::int,
                count(*) filter (where status = 'unknown' and look_at is not null)::int,
+               count(*) filter (where status = 'unresolved')::int,
                (select count(*) from delivery where settled_by <> '')::int
-          from message where status = 'unknown'
+          from message where status in ('unknown', 'unresolved')
         """
     ).fetchone()
     assert row is not None

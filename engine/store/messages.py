@@ -267,7 +267,7 @@ def sent_since(
         """
         select profile_id, channel, topic, claimed_at from message
          where profile_id = any(%s::bigint[]) and claimed_at > %s
-           and status in ('claimed', 'sent', 'unknown') and topic <> all(%s)
+           and status in ('claimed', 'sent', 'unknown', 'unresolved') and topic <> all(%s)
         """,
         [array(profiles), since, uncapped],
     ):

@@ -204,7 +204,7 @@ def settle_unknown(connection: Connection, reports: list[tuple[str, str]], now: 
             update message m set status = t.status, reason = 'by the provider''s report',
                    settled_at = %(now)s, look_at = null
               from t where m.id::text = t.id
-               and (m.status = 'unknown'
+               and (m.status in ('unknown', 'unresolved')
                     or (m.status = 'due' and m.on_unknown = 'retry' and m.attempts > 0))
                and exists (
                     select from delivery d where d.profile_id = m.profile_id

@@ -120,7 +120,8 @@ def over_cap(
                        partition by m.profile_id order by m.claimed_at
                        range between %(within)s preceding and current row) as others
               from message m
-             where m.claimed_at is not null and m.status in ('claimed', 'sent', 'unknown')
+             where m.claimed_at is not null
+               and m.status in ('claimed', 'sent', 'unknown', 'unresolved')
                and m.topic <> all(%(none)s) and (%(channel)s = '*' or m.channel = %(channel)s)
                and (%(topic)s = '*' or m.topic = %(topic)s)) m
          where cardinality(m.others) > %(most)s

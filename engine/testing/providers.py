@@ -15,6 +15,7 @@ from engine.testing.ledger import Ledger
 from engine.testing.meta import MetaSimulator
 from engine.testing.plan import HTTP_FAULTS, SMTP_FAULTS, Plan
 from engine.testing.sendgrid import SendGridSimulator
+from engine.testing.sendgrid_activity import PER_MINUTE, Activity
 from engine.testing.smtp import SmtpSink
 from engine.testing.stories import Callbacks, Stories
 from engine.testing.twilio import TwilioSimulator
@@ -43,6 +44,8 @@ class Providers:
     ``rate``       requests taken per second and provider, 0 for any number.
     ``specs``      folder with ``sendgrid/``, ``twilio/`` and ``google/``, their own API files.
     ``keep``       how many messages each remembers; None for all.
+    ``activity``   SendGrid's account has the add-on that shows what was sent; it may be asked
+                   ``activity_per_minute`` times, 0 for any number.
     """
 
     ports: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PROVIDERS, 0))
@@ -55,6 +58,8 @@ class Providers:
     rate: int = 0
     specs: Path | None = None
     keep: int | None = None
+    activity: bool = False
+    activity_per_minute: int = PER_MINUTE
     clock: Clock = field(default_factory=SystemClock)
     sendgrid: SendGridSimulator | None = None
     twilio: TwilioSimulator | None = None
@@ -82,6 +87,7 @@ class Providers:
                     plan=self._plan(HTTP_FAULTS),
                     callbacks=self._callbacks("sendgrid"),
                     spec=self.specs and self.specs / _SENDGRID_SPEC,
+                    activity=Activity(on=self.activity, per_minute=self.activity_per_minute),
                     **http,
                 )
                 stack.enter_context(self.sendgrid)
@@ -134,6 +140,8 @@ class Providers:
             found["SENDGRID_BASE_URL"] = self.sendgrid.url
             found["SENDGRID_API_KEY"] = SENDGRID_KEY
             found["SENDGRID_WEBHOOK_PUBLIC_KEY"] = self.sendgrid.public_key
+            if self.activity:
+                found["SENDGRID_EMAIL_ACTIVITY"] = "on"
         if self.twilio is not None:
             found["TWILIO_BASE_URL"] = self.twilio.url
             found["TWILIO_ACCOUNT_SID"] = self.twilio.account

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from engine.testing.reports import Due, timetable
+from engine.testing.sendgrid_activity import Activity, Listed
 from engine.testing.sendgrid_events import Batches, Signer, about, entry
 from engine.testing.sendgrid_limits import Limits
 from engine.testing.simulator import Answer, Request, Simulator, Took
@@ -57,11 +58,13 @@ class SendGridSimulator(Simulator):
     202 and dropped.
 
     ``key_argument``  the custom argument that holds the sender's own id of a message.
+    ``activity``      answers ``GET /v3/messages``, where the account has that add-on.
     """
 
     spec: Path | None = None
     key_argument: str = "winback_message"
     suppressed: dict[str, str] = field(default_factory=dict)
+    activity: Activity = field(default_factory=Activity)
     provider = "sendgrid"
 
     def __post_init__(self) -> None:
@@ -88,6 +91,8 @@ class SendGridSimulator(Simulator):
         return self._batches.events if self._batches is not None else 0
 
     def reply(self, request: Request) -> Answer:
+        if request.path.partition("?")[0] == "/v3/messages":
+            return self._list(request)
         if request.path != "/v3/mail/send":
             return self.refusal(404)
         if request.method != "POST":
@@ -113,6 +118,25 @@ class SendGridSimulator(Simulator):
             202,
             headers=(("X-Message-Id", reference),),
             took=tuple(self._took(mail, settings, reference)),
+        )
+
+    def _list(self, request: Request) -> Answer:
+        if request.method != "GET":
+            return self.refusal(405)
+        if not request.headers.get("authorization", "").startswith("Bearer SG."):
+            return self.refusal(401)
+        if not self.activity.on:
+            return _refused(403, "access forbidden")
+        if self.activity.too_many(time.monotonic()):
+            return self.refusal(429)
+        found = self.activity.find(request.path, self.clock.now().timestamp())
+        if found is None:
+            return _refused(400, "invalid query", "query")
+        return Answer(
+            200,
+            json.dumps({"messages": found}).encode(),
+            (("Content-Type", "application/json"),),
+            took=(),
         )
 
     def refusal(self, status: int) -> Answer:
@@ -175,6 +199,16 @@ class SendGridSimulator(Simulator):
                 for who in personalization.get(kind, ()):
                     address = who["email"]
                     reason = self._kept_back(address, told["group"], settings)
+                    self.activity.add(
+                        Listed(
+                            reference,
+                            address,
+                            mail["from"]["email"],
+                            str(mail.get("subject", "")),
+                            self.clock.now().timestamp(),
+                            personalization.get("custom_args", {}),
+                        )
+                    )
                     yield Took(key, address, reference, bool(reason), {**told, "dropped": reason})
 
     def _kept_back(self, address: str, group: int, settings: dict[str, Any]) -> str:
@@ -191,6 +225,9 @@ class SendGridSimulator(Simulator):
         batches = self._batches
         at = now + due.happens * self.clock.speed
         made = entry(due.word, due.number, took.to, took.reference, at, dict(took.about))
+
+        if not due.again:
+            self.activity.report(took.reference, took.to, made["event"])
 
         async def happen() -> None:
             self._suppress(made)

@@ -116,7 +116,8 @@ def figures(
         astray={
             key: rows[key].status if key in rows else "nobody's"
             for key in taken
-            if key not in rows or rows[key].status not in ("sent", "unknown", "failed")
+            if key not in rows
+            or rows[key].status not in ("sent", "unknown", "unresolved", "failed")
         },
         unfinished=[row.id for row in rows.values() if row.status in ("due", "claimed")],
         vanished={
@@ -171,7 +172,7 @@ def _missing(
         elif row.status == "failed":
             if not any(words in row.reason for words in _FOR_GOOD):
                 return f"failed: {row.reason}"
-        elif row.status not in ("sent", "unknown"):
+        elif row.status not in ("sent", "unknown", "unresolved"):
             return row.status
     return ""
 
@@ -211,8 +212,12 @@ def _unknown(
         counts["all"] += 1
         had = each.message in taken
         if each.outcome == "unknown":
-            counts["open"] += 1
-            counts[f"open at {each.provider}, which {'has' if had else 'never had'} it"] += 1
+            row = rows[each.message]
+            if row.user.startswith("user:late"):
+                continue  # nothing went after it
+            state = "closed" if row.status == "unresolved" else "open"
+            counts[state] += 1
+            counts[f"{state} at {each.provider}, which {'has' if had else 'never had'} it"] += 1
             continue
         if each.outcome == "accepted":
             what = "sent"

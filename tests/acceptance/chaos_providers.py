@@ -51,10 +51,21 @@ TEXTS = {
 class Outside:
     """The process, as the run sees it. ``environment`` points a Winback to it."""
 
-    def __init__(self, shop: str, ledger: Path, seed: int) -> None:
+    def __init__(self, shop: str, ledger: Path, seed: int, *, activity: bool = False) -> None:
         self.ledger = ledger
+        self.shows = activity
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.acceptance.chaos_providers", shop, ledger, str(seed)],
+            [
+                *(
+                    sys.executable,
+                    "-m",
+                    "tests.acceptance.chaos_providers",
+                    shop,
+                    ledger,
+                    str(seed),
+                ),
+                *(["activity"] if activity else []),
+            ],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -88,7 +99,7 @@ class Outside:
         return json.loads(line)
 
 
-def main(shop: str, path: str, seed: int) -> None:
+def main(shop: str, path: str, seed: int, activity: bool) -> None:
     clock = Ahead()
 
     def ahead(minutes: str) -> None:
@@ -103,6 +114,7 @@ def main(shop: str, path: str, seed: int) -> None:
         ledger=Ledger(Path(path)),
         latency=0.02,
         clock=clock,
+        activity=activity,
     )
     with providers:
         assert providers.sendgrid is not None
@@ -121,4 +133,4 @@ def main(shop: str, path: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), "activity" in sys.argv[4:])

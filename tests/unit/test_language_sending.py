@@ -64,6 +64,7 @@ def plain(value: Any) -> Any:
             Sending(warm_up={"smtp": WarmUp(date(2026, 12, 1), 50, 3 * DAY)}),
         ),
         ("auto pause: off", Sending(auto_pause=None)),
+        ("unknown outcomes: {close after: 5 days}", Sending(close_after=timedelta(days=5))),
         ("auto pause: {complaints: 0.1%}", Sending(auto_pause=AutoPause(complaints=0.001))),
         (
             "auto pause: {complaints: 0.3%, bounces: 5%, within: 6 hours, at least: 500}",
@@ -104,6 +105,8 @@ def test_the_first_of_a_list_carries_the_mail() -> None:
             "by the day",
         ),
         ("auto pause: {complaints: lots}", "J009", "lots"),
+        ("unknown outcomes: {close after: 1 hour}", "J011", "a day at the least"),
+        ("unknown outcomes: {after: 1 day}", "J005", "after"),
         ("auto pause: {complaints: 0.3}", "J009", "0.3"),
         ("auto pause: {bounce: 5%}", "J005", "bounce"),
         ("auto pause: never", "J007", "must be a mapping"),
