@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from engine.model.policy import Shop
@@ -93,7 +94,7 @@ def event(locale: str, shop: Shop) -> dict[str, Any]:
         "order_id": "10042",
         "total": products[0]["price"],
         "revenue": products[0]["price"],
-        "old_price": products[0]["price"],
+        "old_price": str(Decimal(products[0]["price"]) * 5 / 4),
         "code": "SAMPLE42",
         "channel": "email",
         "topic": "offers",

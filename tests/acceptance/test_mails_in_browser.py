@@ -69,6 +69,12 @@ AUDIT = """
     const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     if (contrast < 4.5) said('contrast of ' + contrast.toFixed(2), parent);
     if (parseFloat(style.fontSize) < 12) said('letters of ' + style.fontSize, parent);
+    const room = parseFloat(style.lineHeight) / parseFloat(style.fontSize);
+    if (room < 1.15) said('lines ' + room.toFixed(2) + ' apart', parent);
+    if (room < 1.4 && /\\p{Script=Devanagari}/u.test(words))
+      said('Devanagari ' + room.toFixed(2) + ' apart', parent);
+    if (room < 1.8 && /\\p{Script=Arabic}/u.test(words))
+      said('Nastaliq ' + room.toFixed(2) + ' apart', parent);
     if (root.dir !== 'rtl') continue;
     const amount = parent.closest('td')?.style.whiteSpace === 'nowrap';
     if (style.textAlign === 'left' && !amount) said('stands at the left', parent);
@@ -195,8 +201,22 @@ def test_events_may_carry_anything(
         ('<p style="text-align:left">x</p>', "stands at the left"),
         ('<p style="direction:ltr">x</p>', "runs from the left"),
         ('<p style="font-size:9px">x</p>', "letters of 9px"),
+        ('<p style="line-height:1">x</p>', "lines 1.00 apart"),
+        ('<p style="line-height:1.2">चाय</p>', "Devanagari 1.20 apart"),
+        ('<p style="line-height:1.4">چائے</p>', "Nastaliq 1.40 apart"),
     ],
-    ids=["contrast", "width", "button", "picture", "side", "direction", "letters"],
+    ids=[
+        "contrast",
+        "width",
+        "button",
+        "picture",
+        "side",
+        "direction",
+        "letters",
+        "lines",
+        "hi",
+        "ur",
+    ],
 )
 def test_the_look_would_notice(page: Page, html: str, expected: str) -> None:
     page.emulate_media(color_scheme="light")
