@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 from click.testing import CliRunner
 
-from engine.cli import _checks, _services
+from engine.cli import _checks, _pace, _services
 from engine.cli._checks import examine
 from engine.cli.main import group
 from engine.language import load_policy
 from engine.model.check import Check
 from engine.settings import Settings
+from engine.store.pace import Used
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -242,3 +244,42 @@ def test_a_list_at_a_platform_needs_its_key() -> None:
         [check] = _services._ad_platforms(settings, policy)
         assert (check.name, check.state) == ("ads meta", state)
         assert "hush" not in repr(check)
+
+
+def test_how_much_of_each_limit_is_used(shop: Path, database_url: str) -> None:
+    (shop / "config" / "winback.yaml").write_text(
+        "limits: {sendgrid: 100 per second, smtp: 3 per minute}\n"
+    )
+    unused = found(shop, DATABASE_URL=database_url)
+    assert unused["limit smtp"].says == "3 per 1 minute: free"
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "insert into sender_rate values ('smtp', extract(epoch from now()) + 500,"
+            " extract(epoch from now()) + 600, '2026-03-02', 400)"
+        )
+    used = found(shop, DATABASE_URL=database_url)
+    assert used["limit sendgrid"].says == "100 per 1 second: free"
+    assert used["limit smtp"].says.startswith("3 per 1 minute: full for 5")
+    assert used["limit smtp"].state == "note"
+
+
+@pytest.mark.parametrize(
+    ("day", "taken_on", "says", "state"),
+    [
+        (2, 2, "400 of today's 400 (100 %)", "note"),
+        (3, 2, "0 of today's 800 (0 %)", "ok"),
+        (3, 3, "400 of today's 800 (50 %)", "ok"),
+        (31, 31, "400 today; it is warm", "ok"),
+    ],
+)
+def test_how_much_of_a_warm_up_is_used(day: int, taken_on: int, says: str, state: str) -> None:
+    policy, wrong = load_policy(
+        "shop: {timezone: Asia/Karachi}\n"
+        "warm up: {smtp: {from: 2026-03-01, first day: 200, doubling every: 1 day}}\n"
+    )
+    assert wrong == []
+    used = {"smtp": Used("smtp", 0, 0, date(2026, 3, taken_on), 400)}
+    # Nine in the evening in UTC: tomorrow, where the shop is.
+    now = datetime(2026, 3, day - 1, 21, tzinfo=UTC)
+    (check,) = _pace.usage(policy, used, now)
+    assert (check.name, check.says, check.state) == ("warm up smtp", says, state)
