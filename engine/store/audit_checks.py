@@ -74,7 +74,11 @@ CHECKS = (
                 where c.claim = (m.offer->>'claim')::uuid and c.code = m.offer->>'coupon'
                   and c.enrollment_id = m.enrollment_id)
            and not exists (
-               select from coupon_missed c where c.claim = (m.offer->>'claim')::uuid)""",
+               select from coupon_missed c where c.claim = (m.offer->>'claim')::uuid)
+           and not exists (
+               select from coupon_returned c
+                where c.claim = (m.offer->>'claim')::uuid and c.code = m.offer->>'coupon'
+                  and m.status in ('skipped', 'failed'))""",
     ),
     Check(
         "P3",

@@ -57,6 +57,8 @@ def of_runs(connection: Connection, runs: Sequence[str]) -> dict[str, str | None
         """
         select claim::text, code from coupon where enrollment_id = any(%(runs)s::uuid[])
         union all
+        select claim::text, code from coupon_returned where enrollment_id = any(%(runs)s::uuid[])
+        union all
         select claim::text, null from coupon_missed where enrollment_id = any(%(runs)s::uuid[])
         """,
         {"runs": ids(runs)},

@@ -28,7 +28,11 @@ class Refusal(NamedTuple):
 def refuse(connection: Connection, refusals: Iterable[Refusal], now: datetime) -> None:
     """Write down what may not go, each at its own time where it has one, else ``now``. What the
     fence holds stays as it is: the consent or the address that is missing may be what waits in
-    the inbox."""
+    the inbox.
+
+    The code of a message that is given up, and that no provider may have, goes back to its pool.
+    Only a code that the send itself took: its claim is the message's id. One that an offer gave to
+    the run may stand in other messages too."""
     rows = list(refusals)
     connection.execute(
         f"""
@@ -48,7 +52,18 @@ def refuse(connection: Connection, refusals: Iterable[Refusal], now: datetime) -
              where m.profile_id = t.profile_id and m.id = t.id and m.status = 'due'
                and not exists (select 1 from held where held.profile_id = m.profile_id)
             returning m.profile_id, m.id, m.journey, m.step, m.channel, m.topic, t.code, t.at,
-                      m.status = 'due' as waits)
+                      m.status = 'due' as waits, m.enrollment_id),
+        returned as (
+            update coupon c set claim = null, enrollment_id = null, claimed_at = null
+              from refused r
+             where c.claim = r.id and not r.waits and not exists (
+                   select from delivery d
+                    where d.profile_id = r.profile_id and d.message_id = r.id
+                      and (d.outcome is null or d.outcome <> 'refused'))
+            returning r.id, c.pool, c.code, r.enrollment_id),
+        remembered as (
+            insert into coupon_returned (claim, pool, code, enrollment_id, at)
+            select id, pool, code, enrollment_id, %(now)s from returned)
         insert into refusal (profile_id, message_id, at, journey, step, channel, topic, code, waits)
         select profile_id, id, coalesce(at, %(now)s), journey, step, channel, topic, code, waits
           from refused where code <> ''

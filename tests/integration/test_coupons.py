@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import time
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from engine.intake.lanes import LANES
 from engine.language import load_journey
 from engine.model.journey import Journey
-from engine.model.policy import Policy
+from engine.model.policy import Policy, QuietHours
 from engine.runtime import save
+from engine.runtime.audit import audit
+from engine.runtime.deliver import Deliverer
 from engine.runtime.drain import drain
 from engine.runtime.explain import explain
 from engine.runtime.in_force import Past
@@ -20,7 +23,7 @@ from engine.runtime.retrace import differences
 from engine.runtime.simulate import Simulation
 from engine.store import coupons
 from engine.store.database import Database
-from tests.integration.runtime_kit import LEFT, TOPICS, Make, Pipeline, identify
+from tests.integration.runtime_kit import LEFT, TOPICS, Make, Pipeline, identify, silent
 from tests.unit.core.build import at, event, order, view
 
 JOURNEY = LEFT
@@ -243,6 +246,83 @@ def until_blocked(database: Database) -> None:
         ).fetchone():
             pass
         connection.autocommit = False
+
+
+class TestRefused:
+    """The gate gives back the code of a message that will never go."""
+
+    def refuse(self, shop: Pipeline, who: str) -> None:
+        no = event("Consent Withdrawn", who=(who,), channel="email", topic="*")
+        shop.drain(no)
+
+    def test_its_code_is_the_next_ones(self, make: Make) -> None:
+        shop = stocked(make(journey(AT_ONCE)), "W1")
+        shop.drain(view(who=("user:1", "email:1@x.de")))
+        self.refuse(shop, "user:1")
+        assert shop.deliver().sent == 0
+        assert claimed(shop) == {}
+        assert [status for _, status, _ in shop.messages()] == ["skipped"]
+        shop.drain(view(who=("user:2", "email:2@x.de")))
+        assert shop.deliver().sent == 1
+        assert len(claimed(shop)) == 1
+        assert differs(shop, "user:1") == differs(shop, "user:2") == []
+        assert audit(shop.database, shop.shell.book(), shop.policy).ok
+
+    def test_while_a_message_only_waits_it_keeps_its_code(self, make: Make) -> None:
+        night = {"email": QuietHours(time(0), time(23))}
+        shop = stocked(make(journey(AT_ONCE), policy=Policy(topics=TOPICS, quiet_hours=night)), "W")
+        shop.drain(view(who=("user:1", "email:1@x.de")))
+        shop.deliver()
+        assert shop.messages()[0][1] == "due"
+        assert list(claimed(shop)) == ["W"]
+
+    def test_a_code_that_somebody_may_have_read_does_not_go_back(self, make: Make) -> None:
+        text = AT_ONCE.replace("template: now", "template: now\n    on_unknown: retry")
+        shop = stocked(make(journey(text)), "W1")
+        shop.email.answer = silent
+        shop.drain(view(who=("user:1", "email:1@x.de")))
+        shop.deliver()
+        self.refuse(shop, "user:1")
+        shop.at(at(hours=1)).deliver()
+        assert shop.messages()[0][1] == "skipped"
+        assert list(claimed(shop)) == ["W1"]
+
+    def test_nor_does_one_that_the_run_was_offered(self, make: Make) -> None:
+        shop = stocked(make(journey(STEP)), "W1")
+        shop.drain(view(who=("user:1", "email:1@x.de")))
+        shop.at(at(hours=1)).wake()
+        self.refuse(shop, "user:1")
+        shop.deliver()
+        assert list(claimed(shop)) == ["W1"]
+
+    def test_eight_workers_give_back_and_take(self, make: Make) -> None:
+        """Half of the shoppers are refused while all ask: no code is in two mails that went."""
+        codes = [f"W{n}" for n in range(40)]
+        shop = stocked(make(journey(AT_ONCE)), *codes)
+        for n in range(0, 80, 2):
+            shop.run_sql(
+                "insert into suppression values (%s, 'email', 'bounce', now())", f"email:{n}@x.de"
+            )
+        for n in range(80):
+            shop.accept(view(who=(f"user:{n}", f"email:{n}@x.de")))
+        workers = [Deliverer(shop.shell, 4) for _ in range(4)]
+
+        def work(n: int) -> None:
+            for _ in range(20):
+                for lane in range(LANES):
+                    drain(shop.shell, lane, 3)
+                if n < 4:
+                    workers[n].deliver(n, 4)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(8)))
+        for worker in workers:
+            worker.close()
+        sent = shop.rows("select offer->>'coupon' from message where status = 'sent'")
+        assert len(sent) == len(set(sent)) <= 40
+        kept = {code for (code,) in shop.rows("select code from coupon where claim is not null")}
+        assert kept == {code for (code,) in sent}
+        assert audit(shop.database, shop.shell.book(), shop.policy).ok
 
 
 class TestManyAtOnce:
