@@ -17,13 +17,15 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; mar
 dt { opacity: .65 } dd { margin: 0 }
 .screens { display: flex; gap: 1rem; align-items: flex-start; flex-wrap: wrap; margin-top: .7rem }
 iframe { border: 1px solid var(--line); border-radius: 8px; background: #fff; height: 640px }
-.phone { width: 375px } .desktop { flex: 1 1 600px; min-width: 0 }
+.phone { width: 390px } .desktop { flex: 1 1 600px; min-width: 0 }
 .bubble { max-width: 340px; padding: .7rem 1rem; border-radius: 16px; background: var(--soft);
   white-space: pre-wrap; overflow-wrap: anywhere }
 pre { white-space: pre-wrap; background: var(--soft); padding: .8rem; border-radius: 8px }
 .finding { color: #c22 } .note { opacity: .75 } .ok { color: #2a8 }
 nav a { margin-right: 1rem; white-space: nowrap }
 """
+
+_NO_SENDER = "nobody yet: write 'sms from' in config/winback.yaml"
 
 
 def gallery(shown: Sequence[tuple[Sample, Sequence[Check]]]) -> str:
@@ -43,10 +45,11 @@ def _part(sample: Sample, checks: Iterable[Check]) -> str:
     if isinstance(rendered, Email):
         body = _mail(sample, rendered)
     elif isinstance(rendered, Sms):
-        body = _text(rendered)
+        body = _text(sample, rendered)
     elif isinstance(rendered, WhatsApp):
         words = rendered.body or "\n".join(rendered.variables.values())
-        body = f'<div class="bubble" dir="auto">{escape(words)}</div>'
+        lang = escape(sample.locale)
+        body = f'<div class="bubble" lang="{lang}" dir="auto">{escape(words)}</div>'
     else:
         body = f'<p class="finding">{escape(sample.error)}</p>'
     said = "".join(
@@ -70,12 +73,12 @@ def _mail(sample: Sample, mail: Email) -> str:
     )
 
 
-def _text(text: Sms) -> str:
+def _text(sample: Sample, text: Sms) -> str:
     parts = "1 part" if text.segments == 1 else f"{text.segments} parts"
     return (
-        f"<dl><dt>From</dt><dd>{escape(text.sender)}</dd><dt>Billed as</dt>"
+        f"<dl><dt>From</dt><dd>{escape(text.sender or _NO_SENDER)}</dd><dt>Billed as</dt>"
         f"<dd>{parts}, {escape(text.encoding)}</dd></dl>"
-        f'<div class="bubble" dir="auto">{escape(text.body)}</div>'
+        f'<div class="bubble" lang="{escape(sample.locale)}" dir="auto">{escape(text.body)}</div>'
     )
 
 

@@ -28,7 +28,7 @@ from engine.model.policy import Policy
 from engine.settings import Settings
 
 #: CSS pixels: an iPhone, and the reading pane of a desktop program.
-WIDTHS = {"phone": 375, "desktop": 700}
+WIDTHS = {"phone": 390, "desktop": 700}
 
 
 @click.command()

@@ -57,6 +57,7 @@ def test_every_shipped_message_can_be_seen_and_has_no_finding(shop: Path) -> Non
     page = Path(told["page"])
     assert page == shop / "var" / "preview" / "index.html"
     text = page.read_text("utf-8")
+    assert "nobody yet: write &#x27;sms from&#x27;" in text and 'class="bubble" lang="ur"' in text
     for (template, channel, locale), message in messages.items():
         assert f"{template}.{channel}.{locale}" in text
         assert (message["subject"] is None) == (channel == "sms")
@@ -139,7 +140,7 @@ def test_pictures_of_phone_and_desktop_light_and_dark(shop: Path) -> None:
         pictures["welcome.email.ur.phone.png"],
         pictures["welcome.email.ur.phone.dark.png"],
     )
-    assert light.width == 375 and pictures["welcome.email.ur.desktop.png"].width == 700
+    assert light.width == 390 and pictures["welcome.email.ur.desktop.png"].width == 700
     assert 300 < light.height < 3000
     assert sum(light.getpixel((2, 2))) > 600 > 300 > sum(dark.getpixel((2, 2)))
 
