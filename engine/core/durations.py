@@ -42,8 +42,8 @@ def parse_duration(text: str, *, short: bool = False) -> timedelta:
         if part is None:
             raise DurationError(f"'{text}' is not a duration")
         word = _LETTERS.get(part[2], part[2]) if short else part[2]
-        total += int(part[1]) * _unit(word, text)
-        if total > LONGEST:
+        count, unit = int(part[1]), _unit(word, text)
+        if count > LONGEST // unit or (total := total + count * unit) > LONGEST:
             raise DurationError(f"'{text}' is longer than {LONGEST.days} days")
         position = part.end()
     return total

@@ -14,7 +14,7 @@ from functools import lru_cache
 from engine.core.conditions import ConditionSyntaxError, compile_condition
 from engine.core.durations import DurationError, parse_duration
 from engine.language.report import Place, Report
-from engine.language.tree import Entry, Listing, Mapping, Scalar, Tree, kind_of, short
+from engine.language.tree import Entry, Listing, Mapping, Scalar, Tree, is_null, kind_of, short
 from engine.model.journey import Condition
 
 _PERCENT = re.compile(r"([0-9]{1,3}) ?%?")
@@ -126,7 +126,7 @@ def _same(key: str) -> str:
 
 
 def read_text(report: Report, node: Tree, what: str) -> str | None:
-    if isinstance(node, Scalar) and node.text.strip():
+    if isinstance(node, Scalar) and node.text.strip() and not is_null(node):
         return node.text
     report.add("J007", node.place, f"{what} must be a text, not {kind_of(node)}")
     return None

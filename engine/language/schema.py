@@ -21,6 +21,7 @@ from engine.language.link_rules import LINKS, UTM
 from engine.language.policy import KEYS as RULES
 from engine.language.policy import PROVIDERS
 from engine.language.restraints import CAP
+from engine.language.schema_countries import country_schema
 from engine.language.schema_forms import (
     FORMS,
     Schema,
@@ -359,9 +360,10 @@ SCHEMAS: dict[str, Callable[[], Schema]] = {
     "journeys": journey_schema,
     "rules": rules_schema,
     "segments": segment_schema,
+    "countries": country_schema,
 }
 
 
 def schema_text(name: str) -> str:
-    """The schema of ``journeys``, ``rules`` or ``segments`` as the file that is published."""
+    """The schema of one of ``SCHEMAS`` as the file that is published."""
     return json.dumps(SCHEMAS[name](), indent=2, ensure_ascii=False) + "\n"

@@ -68,10 +68,19 @@ class Entry(NamedTuple):
 Tree = Scalar | Listing | Mapping
 
 
+#: How YAML 1.2 (core schema) writes that there is nothing.
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+
+
+def is_null(node: Tree) -> bool:
+    """Whether a node says, without quotes, that there is nothing."""
+    return isinstance(node, Scalar) and node.plain and node.text in _NULLS
+
+
 def kind_of(node: Tree) -> str:
     """What a node is, for messages."""
     if isinstance(node, Scalar):
-        return f"'{short(node.text)}'" if node.text or not node.plain else "nothing"
+        return "nothing" if is_null(node) else f"'{short(node.text)}'"
     return "a list" if isinstance(node, Listing) else "a mapping"
 
 
@@ -91,7 +100,7 @@ def plain_value(node: Tree) -> Any:
 
 
 def _typed(text: str) -> Any:
-    if text in ("", "~", "null", "Null", "NULL"):
+    if text in _NULLS:
         return None
     if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
         return text[0] in "tT"

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from engine.core.durations import DurationError, parse_duration
 from engine.language import load_journey, load_policy
+from engine.language.countries import load_rules
 from engine.language.reader import parse
 from engine.language.report import Report
 from engine.language.schema import SCHEMAS, journey_schema, rules_schema, schema_text
@@ -79,11 +80,17 @@ def test_they_are_schemas(name: str) -> None:
     assert all(re.fullmatch(r"[a-z-]+", each) for each in used), "a reference is a URI"
 
 
-def test_the_published_file_is_fresh() -> None:
-    published = (ROOT / "journeys" / "journey.schema.json").read_text(encoding="utf-8")
-    assert published == schema_text("journeys"), (
-        "write it anew: winback lint --schema journeys > journeys/journey.schema.json"
-    )
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("journeys", "journeys/journey.schema.json"),
+        ("rules", "config/winback.schema.json"),
+        ("countries", "config/rules/country.schema.json"),
+    ],
+)
+def test_the_published_file_is_fresh(name: str, file: str) -> None:
+    published = (ROOT / file).read_text(encoding="utf-8")
+    assert published == schema_text(name), f"write it anew: winback lint --schema {name} > {file}"
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: f"{file.parent.name}/{file.stem}")
@@ -260,3 +267,72 @@ def test_a_duration_is_one_for_both(parts: list[tuple[str, int, str, str]]) -> N
         assert not valid or "longer than" in str(error)
     else:
         assert valid
+
+
+COUNTRIES = Draft202012Validator(SCHEMAS["countries"]())
+COUNTRY_FILES = sorted((ROOT / "config" / "rules").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", COUNTRY_FILES, ids=lambda file: str(file.stem))
+def test_the_shipped_countries_are_valid(file: Path) -> None:
+    assert [error.message for error in COUNTRIES.iter_errors(read(file))] == []
+
+
+def country(tmp_path: Path, rule: str, head: str = "country: FR\ntitle: France\n") -> bool:
+    """Whether loader and schema take the file; they must agree."""
+    text = f"{head}rules: [{rule}]\n"
+    (tmp_path / "fr.yaml").write_text(text)
+    _, found = load_rules(tmp_path)
+    loads = not [f for f in found if f.severity == "error"]
+    assert COUNTRIES.is_valid(read(text)) == loads, (found, text)
+    return loads
+
+
+_SOUND = "channels: [sms], topics: all, source: here"
+
+
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        "08:00-20:00",
+        "never",
+        "['08:00-12:00', 14:00 – 20:00]",
+        "{weekdays: 8:00-20:00, weekend: never, holidays: never}",
+        "{every_day: always, sunday: never}",
+    ],
+)
+def test_countries_that_are_fine(tmp_path: Path, allowed: str) -> None:
+    assert country(tmp_path, f"{{{_SOUND}, allowed: {allowed}}}")
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        f"{{{_SOUND}}}",
+        f"{{{_SOUND}, allowed: 8-20}}",
+        f"{{{_SOUND}, allowed: {{someday: never}}}}",
+        f"{{{_SOUND}, allowed: never, colour: red}}",
+        f"{{{_SOUND}, allowed: never, needs: luck}}",
+        f"{{{_SOUND}, allowed: never, numbers: ['0300']}}",
+        f"{{{_SOUND}, allowed: never, title: null}}",
+        "{channels: [pigeon], topics: all, source: here, allowed: never}",
+        "{channels: [sms], topics: some, source: here, allowed: never}",
+    ],
+)
+def test_countries_that_are_not(tmp_path: Path, rule: str) -> None:
+    assert not country(tmp_path, rule)
+
+
+def test_a_country_needs_its_letters(tmp_path: Path) -> None:
+    assert not country(tmp_path, "", head="country: france\ntitle: France\n")
+    assert not country(tmp_path, "", head="country: FR\n")
+
+
+@pytest.mark.parametrize("nothing", ["null", "~", "Null", "NULL", ""])
+def test_nothing_is_no_text(nothing: str) -> None:
+    """``title: null`` is not the word null, for the loader as for the schema."""
+    text = f"shop: {{name: {nothing}, url: https://x.example}}"
+    assert [f.code for f in load_policy(text)[1] if f.severity == "error"] == ["J007"]
+    assert not RULES.is_valid(read(text))
+    quoted = "shop: {name: 'null'}"
+    assert load_policy(quoted)[1] == [] and RULES.is_valid(read(quoted))
