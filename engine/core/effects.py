@@ -11,7 +11,7 @@ import msgspec
 from engine.core.conditions import ConditionError
 from engine.core.coupons import lacks_code, none_left, own_code
 from engine.core.decision import Outcome, TooLate
-from engine.core.emitted import LONGEST_CHAIN, Emitted, chain_before
+from engine.core.emitted import EMITTED, LONGEST_CHAIN, Emitted, chain_before
 from engine.core.facts_view import Facts
 from engine.core.gate import WEBHOOKS
 from engine.core.ids import derive
@@ -189,7 +189,7 @@ def emit(
         return
     outcome.mark(run.id, step.path, "emits", step.event, now)
     properties = computed(run, step.path, step.properties, facts, outcome, now)
-    id = f"emit:{place}:{derive(run.id, step.path, visits)}"
+    id = f"{EMITTED}:{place}:{derive(run.id, step.path, visits)}"
     outcome.emitted.append(Emitted(id, run.profile_id, step.event, now, plain(properties)))
 
 
