@@ -17,27 +17,28 @@ from engine.model.profile import Profile
 ORDER = "Order Completed"
 REFUND = "Order Refunded"
 
-#: Traits that come along in the context of any event, by where they lie in it.
-_CONTEXT_TRAITS = (("locale", "locale"), ("timezone", "timezone"), ("location", "location"))
+#: Identifiers that a shopper can be written to at.
+_ADDRESSES = ("email:", "phone:")
+
+#: Traits that come along in the context of any event.
+_CONTEXT_TRAITS = ("locale", "timezone", "location")
 
 
 def absorb(profile: Profile, event: Event) -> Profile:
     """The profile after ``event``. Traits: what came last in order of work stands. An event that
     Winback made teaches nothing of who the shopper is or when they were here."""
     learned: dict[str, Any] = {}
-    context = event.context
+    context, known = event.context, profile.traits
     seen, reported = True, False
     if context:
         # A report of yesterday's bounce must not bring back yesterday's address.
         reported = REPORTER in context
         seen = not ours(context)
-        for key, trait in _CONTEXT_TRAITS:
-            value = context.get(key)
-            if value and trait not in profile.traits:
+        for trait in _CONTEXT_TRAITS:
+            if trait in context and trait not in known and (value := context[trait]):
                 learned[trait] = value
         traits = context.get("traits")
         if isinstance(traits, dict):
-            known = profile.traits
             for trait, value in traits.items():
                 # A storefront sends the same traits with every event.
                 if value.__class__ is not str or known.get(trait) != value:
@@ -45,11 +46,13 @@ def absorb(profile: Profile, event: Event) -> Profile:
     if event.kind == "identify":
         learned.update(event.properties)
     for identifier in event.identifiers if seen else ():
+        if not identifier.startswith(_ADDRESSES):
+            continue
         kind, _, value = identifier.partition(":")
-        had = profile.traits.get(kind)
-        if kind in ("email", "phone") and had != value and not (had and reported):
+        had = known.get(kind)
+        if had != value and not (had and reported):
             learned[kind] = value
-    if learned.pop("consent", None) is not None:
+    if learned and learned.pop("consent", None) is not None:
         learned.pop("proof", None)
 
     first, last = profile.first_seen, profile.last_seen
@@ -64,7 +67,7 @@ def absorb(profile: Profile, event: Event) -> Profile:
 
     return Profile(
         profile.id,
-        {**profile.traits, **learned} if learned else profile.traits,
+        {**known, **learned} if learned else known,
         orders,
         value_by_currency,
         event.time if seen and (first is None or event.time < first) else first,
@@ -80,10 +83,12 @@ def money(properties: Mapping[str, Any]) -> tuple[Decimal, str] | None:
         amount = properties.get(key)
         if amount is None or isinstance(amount, bool):
             continue
-        try:
-            number = Decimal(str(amount))
-        except InvalidOperation:
-            continue
+        number = amount
+        if amount.__class__ is not Decimal:
+            try:
+                number = Decimal(str(amount))
+            except InvalidOperation:
+                continue
         currency = properties.get("currency")
         if number.is_finite() and isinstance(currency, str) and len(currency) == 3:
             return number, currency.upper()
@@ -97,8 +102,8 @@ def _add(
     if spent is None:
         return totals
     amount, currency = spent
-    before = Decimal(totals.get(currency, Decimal(0)))
-    return {**totals, currency: before + sign * amount}
+    before = Decimal(totals[currency]) if currency in totals else Decimal(0)
+    return {**totals, currency: before + amount if sign > 0 else before - amount}
 
 
 def merged_profiles(into: Profile, other: Profile) -> Profile:
