@@ -90,7 +90,7 @@ def row(member: Member) -> tuple[str, ...] | None:
 def hashed(member: Member) -> Hashed | None:
     """The member as the API is told of them; None without a usable email or phone."""
     cells = row(member)
-    return None if cells is None else Hashed(cells, cells[0], cells[1], member.region)
+    return None if cells is None else Hashed(cells, cells[0], cells[1], member.law)
 
 
 def identifiers(cells: Sequence[str]) -> list[dict[str, Any]]:

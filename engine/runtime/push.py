@@ -22,6 +22,7 @@ from datetime import timedelta
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from engine.errors import ConfigError, DeliveryError, OutcomeUnknown
+from engine.model.adlaw import may_be_told
 from engine.model.audience import AdList, Listed, Progress, Taken
 from engine.model.policy import Policy
 from engine.ports import AdPlatform
@@ -44,14 +45,6 @@ LOOKS = 20
 AGAIN, REFUSED = 5.0, 600.0
 #: How far back suppressions are looked at each time; the daily look sees all.
 SUPPRESSIONS = timedelta(days=1)
-
-#: The law of these wants a yes before anybody's data goes to an ad platform: the EEA, the United
-#: Kingdom and Switzerland, as Google's EU user consent policy names them.
-ASKS = frozenset(
-    {"AT", "BE", "BG", "CH", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GR", "HR"}
-    | {"HU", "IE", "IS", "IT", "LI", "LT", "LU", "LV", "MT", "NL", "NO", "PL", "PT", "RO", "SE"}
-    | {"SI", "SK"}
-)
 
 
 @dataclass(slots=True)
@@ -233,7 +226,7 @@ class _Turn:
     def _hashed(self, one: Coming) -> Fresh | None:
         """None for one whom the platform could not find, or whose law wants a yes."""
         row = self.platform.row(one.profile_id, one.traits, self.policy.shop.country)
-        if row is None or (row.region in ASKS and not one.yes):
+        if row is None or not may_be_told(row.region, one.yes):
             return None
         return Fresh(
             one.profile_id,
