@@ -37,12 +37,13 @@ from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from engine.clock import Clock
+from engine.model.adlaw import may_be_told
 from engine.model.policy import Policy
 from engine.runtime.listfile import NewFile, digest_of, rows_of
 
 BATCH = 500
 
-_COUNTS = ("members", "added", "removed", "held", "unusable")
+_COUNTS = ("members", "added", "removed", "held", "unusable", "unasked")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -55,6 +56,8 @@ class Membership(Protocol):
     def traits(self) -> dict[str, Any]: ...
     @property
     def stays(self) -> bool: ...
+    @property
+    def yes(self) -> bool: ...
     @property
     def coming(self) -> list[UUID]: ...
     @property
@@ -84,7 +87,9 @@ class Platform(Protocol):
 
     @property
     def header(self) -> str: ...
-    def line(self, profile_id: int, traits: Mapping[str, Any], region: str) -> str | None: ...
+    def told(
+        self, profile_id: int, traits: Mapping[str, Any], region: str
+    ) -> tuple[str | None, str]: ...
 
 
 class Database(Protocol):
@@ -99,7 +104,8 @@ Held = Callable[[Any, list[int]], set[int]]
 @dataclass(frozen=True, slots=True)
 class AudienceSync:
     """What one audience's new file says. ``held``: kept back by an event not yet worked;
-    they come with the next run. ``unusable``: no email or phone the platform could know."""
+    they come with the next run. ``unusable``: no email or phone the platform could know;
+    ``unasked``: the law of their country wants a yes, and they have not said it."""
 
     audience: str
     members: int
@@ -107,6 +113,7 @@ class AudienceSync:
     removed: int
     held: int
     unusable: int
+    unasked: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +184,7 @@ class _Sync:
     now: datetime
     old: dict[bytes, bool] = field(default_factory=dict)  # digest of a row -> is it still there
     fresh: set[bytes] = field(default_factory=set)
-    counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(
-            ("members", "added", "removed", "held", "unusable"), 0
-        )
-    )
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTS, 0))
 
     def run(self, book: Book, held: Callable[[list[int]], set[int]]) -> AudienceSync:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -216,12 +219,12 @@ class _Sync:
             off: list[tuple[int, UUID]] = []
             unusable: list[tuple[int, UUID]] = []
             for m in batch:
-                line = self._line(m)
+                line, allowed = self._line(m)
                 off += _rows(m, m.leaving)
-                if line is not None and m.stays and digest_of(line) in self.old:
+                if line is not None and allowed and digest_of(line) in self.old:
                     self._write(line, new_list)
                     on += _rows(m, m.coming)
-                elif line is not None and m.stays:
+                elif line is not None and allowed:
                     again.append(m.profile_id)
                 else:
                     if line is not None:
@@ -244,11 +247,11 @@ class _Sync:
         on: list[tuple[int, UUID]] = []
         off: list[tuple[int, UUID]] = []
         unusable: list[tuple[int, UUID]] = []
-        lines = [(m, self._line(m)) for m in batch]
+        lines = [(m, *self._line(m)) for m in batch]
         fenced = held([m.profile_id for m in batch])
-        for m, line in lines:
-            if line is None:
-                self.counts["unusable"] += 1
+        for m, line, allowed in lines:
+            if line is None or (m.stays and not allowed):
+                self.counts["unusable" if line is None else "unasked"] += 1
                 unusable += _rows(m, m.coming + m.staying)
             elif m.profile_id in fenced or not m.stays:
                 self.counts["held"] += 1
@@ -289,8 +292,10 @@ class _Sync:
             new_list.write(line)
             self.counts["members"] += 1
 
-    def _line(self, m: Membership) -> str | None:
-        return self.platform.line(m.profile_id, m.traits, self.region)
+    def _line(self, m: Membership) -> tuple[str | None, bool]:
+        """The member's line, and whether it may stay or come."""
+        line, law = self.platform.told(m.profile_id, m.traits, self.region)
+        return line, m.stays and may_be_told(law, m.yes)
 
 
 def _rows(m: Membership, enrollments: list[UUID]) -> list[tuple[int, UUID]]:

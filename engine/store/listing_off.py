@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import LiteralString
 
+from engine.store.ads_consent import BLOCKED, NO_NO, AdsConsent
 from engine.store.database import Connection, texts
-from engine.store.listings import _BLOCKED, _NO_NO, _WANTED, AdsConsent
+from engine.store.listings import _WANTED
 
 _LIVE: LiteralString = "l.off_at is null and l.status not in ('removing', 'removed')"
 
@@ -67,7 +68,7 @@ def refused(
          where p.id = l.profile_id and l.audience = %(audience)s and {_LIVE}
            and l.profile_id in (
                 select profile_id from consent where channel = 'ads' and not granted)
-           and not {_NO_NO}
+           and not {NO_NO}
         """,
         parameters,
     ).rowcount
@@ -96,7 +97,7 @@ def unwanted(connection: Connection, audience: str, consent: AdsConsent, now: da
                                  then 'left' else 'erased' end
          where l.audience = %(audience)s and {_LIVE}
            and not (exists (select from profile p where p.id = l.profile_id
-                              and {_NO_NO} and not {_BLOCKED})
+                              and {NO_NO} and not {BLOCKED})
                     and {_WANTED})
         """,
         {"audience": audience, "now": now, "opt_out": consent == "opt-out"},
