@@ -82,8 +82,12 @@ class Pusher:
         audiences = self.audiences()
         if not audiences:
             return False
+        fed = [name for name, one in audiences.items() if one.segment]
         with self.shell.database.probing() as connection:
-            return off_store.letting_go(connection, audiences, self.shell.clock.now())
+            now = self.shell.clock.now()
+            return off_store.letting_go(connection, audiences, now) or (
+                bool(fed) and feed_store.leavers(connection, fed, now)
+            )
 
     def open(self, name: str) -> AdPlatform:
         """The platform of that name, opened once. Raises ``ConfigError``."""
@@ -114,18 +118,25 @@ class Pusher:
             if not have:
                 done.busy = True
                 return False
+            if ad_list.segment and not additions:
+                self._feed(ad_list)  # whether or not the platform can be told of it
             try:
                 platform = self.open(ad_list.platform)
                 turn = _Turn(self.shell, platform, ad_list, self.shell.policy(), done, self.timer)
                 turn.recover(self.settled)
-                if ad_list.segment and not additions:
-                    turn.feed()
                 while turn.remove():
                     pass
                 return additions and not done.problem and turn.add()
             except (DeliveryError, OutcomeUnknown, ConfigError) as error:
                 done.problem = str(error)
                 return False
+
+    def _feed(self, ad_list: AdList) -> None:
+        """Want the members of the segment on the list, and nobody else on its account."""
+        place = place_of(ad_list.segment)
+        with self.shell.database.probing() as connection:
+            now = self.shell.clock.now()
+            feed_store.feed(connection, ad_list.audience, ad_list.segment, place, now)
 
 
 @dataclass(slots=True)
@@ -147,13 +158,6 @@ class _Turn:
         now = self.shell.clock.now()
         with self.shell.database.probing() as connection:
             calls_store.recover(connection, self.audience, now, now - self.shell.real(settled))
-
-    def feed(self) -> None:
-        """Want the members of the segment on the list, and nobody else on its account."""
-        segment = self.ad_list.segment
-        with self.shell.database.connection() as connection:
-            now = self.shell.clock.now()
-            feed_store.feed(connection, self.audience, segment, place_of(segment), now)
 
     def remove(self) -> bool:
         """Mark who is to come off, hear what the platform has done, and send one batch of
