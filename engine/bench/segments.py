@@ -38,7 +38,7 @@ _EVENTS = f"""
                     10 + (n + m) % 200, 'category', 'Shoes', 'name', 'Walking shoe') end,
            '{{{{}}}}', pg_current_xact_id()
       from (select n, m,
-                   now() - ((n * 7919 + m * 104729) % 172800) * interval '1 minute' as at,
+                   now() - ((n * 7919::bigint + m * 104729) % 172800) * interval '1 minute' as at,
                    case when m < 7 then 'Product Viewed' when m = 7 then 'Product Added'
                         when m = 9 then 'Email Opened'
                         when n % 10 = 0 then 'Order Refunded' else 'Order Completed' end as name
