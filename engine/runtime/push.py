@@ -26,6 +26,7 @@ from engine.model.adlaw import may_be_told
 from engine.model.audience import AdList, Listed, Progress, Taken
 from engine.model.policy import Policy
 from engine.ports import AdPlatform
+from engine.runtime.letting_go import letting_go
 from engine.runtime.shell import Shell
 from engine.store import listing_calls as calls_store
 from engine.store import listing_feed as feed_store
@@ -43,6 +44,8 @@ LOOK, LOOK_MOST = 1.0, 300.0
 LOOKS = 20
 #: Real seconds that a row which failed for the moment waits, and an audience that is refused.
 AGAIN, REFUSED = 5.0, 600.0
+#: The part of a platform's requests a minute that additions may use.
+ADDITIONS = 0.75
 #: How far back suppressions are looked at each time; the daily look sees all.
 SUPPRESSIONS = timedelta(days=1)
 
@@ -79,15 +82,7 @@ class Pusher:
 
     def letting_go(self) -> bool:
         """Whether somebody waits to be let go whom a platform may be told of now."""
-        audiences = self.audiences()
-        if not audiences:
-            return False
-        fed = [name for name, one in audiences.items() if one.segment]
-        with self.shell.database.probing() as connection:
-            now = self.shell.clock.now()
-            return off_store.letting_go(connection, audiences, now) or (
-                bool(fed) and feed_store.leavers(connection, fed, now)
-            )
+        return letting_go(self.shell)
 
     def open(self, name: str) -> AdPlatform:
         """The platform of that name, opened once. Raises ``ConfigError``."""
@@ -95,18 +90,20 @@ class Pusher:
             self._open[name] = self.platform(name)
         return self._open[name]
 
-    def push(self, seconds: float = 3.0, only: Sequence[str] = ()) -> list[Pushed]:
+    def push(
+        self, seconds: float = 3.0, only: Sequence[str] = (), *, additions: bool = True
+    ) -> list[Pushed]:
         """Bring the audiences (``only`` those named) as far as ``seconds`` of real time allow.
-        Before each round of additions, one batch an audience, all let go whom they must."""
+        Before each round of ``additions``, one batch an audience, all let go whom they must."""
         lists = {n: a for n, a in self.audiences().items() if not only or n in only}
         deadline = self.timer() + seconds
         done = {name: Pushed(name) for name in lists}
         more = True
         while more:
             more = False
-            for additions in (False, True):
+            for adding in (False, True) if additions else (False,):
                 for name, ad_list in lists.items():
-                    more |= self._turn(ad_list, done[name], additions)
+                    more |= self._turn(ad_list, done[name], adding)
             more &= self.timer() < deadline
         return list(done.values())
 
@@ -175,7 +172,7 @@ class _Turn:
 
     def add(self) -> bool:
         """Send one batch of additions, after making it ready; False when there is none."""
-        if not self._may_call():
+        if not self._may_call(ADDITIONS):
             return False
         while True:
             with self.shell.database.probing() as connection:
@@ -198,15 +195,19 @@ class _Turn:
             self.done.added += len(members)
         return True
 
-    def _may_call(self) -> bool:
+    def _may_call(self, share: float = 1.0) -> bool:
+        """Whether the platform may be called now. Of its requests a minute additions leave a part
+        to removals, and these are spread out once half are made, lest they run out."""
+        most, platform = self.platform.per_minute, self.platform.name
         with self.shell.database.probing() as connection:
             now = self.shell.clock.now()
             self.done.problem = calls_store.held(connection, self.audience, now)
-            since = now - self.shell.real(60.0)
-            made = calls_store.made_since(connection, self.platform.name, since)
-        if not self.done.problem and made >= self.platform.per_minute:
-            self.done.problem = f"{self.platform.name} takes no more requests this minute"
-        return not self.done.problem
+            made = calls_store.made_since(connection, platform, now - self.shell.real(60.0))
+            apart = now - self.shell.real(120.0 / most)
+            rest = made >= most / 2 and calls_store.made_since(connection, platform, apart) > 0
+        if not self.done.problem and made >= most * share:
+            self.done.problem = f"{platform} takes no more requests this minute"
+        return not self.done.problem and not (rest and share == 1.0)
 
     def _prepare(self) -> int:
         """Hash some of those who are coming and make them ready; gives how many."""

@@ -125,8 +125,8 @@ def state(bench: jobs.Bench) -> tuple[str, float, int]:
 def test_the_removal_goes_before_what_waits_in_the_queue(bench: jobs.Bench) -> None:
     bench.queue.wake()
     bench.queue.deliver(1)
-    bench.queue.push(front=True)
-    assert bench.queue.queue.job_ids[0] == "push"
+    bench.queue.let_go()
+    assert bench.queue.queue.job_ids[0] == "removals"
 
 
 def test_without_lists_nothing_is_asked_and_nothing_leaves(
