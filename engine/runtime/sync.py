@@ -29,7 +29,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain, count, islice
 from pathlib import Path
@@ -38,10 +38,13 @@ from uuid import UUID
 
 from engine.clock import Clock
 from engine.model.adlaw import may_be_told
+from engine.model.audience import AdFile
 from engine.model.policy import Policy
 from engine.runtime.listfile import NewFile, digest_of, rows_of
 
 BATCH = 500
+#: How often a list is written though nothing tells of a change: a new address, an erased profile.
+DAILY = timedelta(days=1)
 
 _COUNTS = ("members", "added", "removed", "held", "unusable", "unasked")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -74,6 +77,8 @@ class Book(Protocol):
 
     def due(self) -> list[str]: ...
     def all(self) -> list[str]: ...
+    def stale(self, before: datetime) -> list[str]: ...
+    def written(self, audience: str, at: datetime, members: int) -> None: ...
     def lock(self, audience: str) -> bool: ...
     def listed(self, audience: str) -> Iterator[Membership]: ...
     def others(self, audience: str, also: Sequence[int]) -> Iterator[Membership]: ...
@@ -117,11 +122,24 @@ class AudienceSync:
 
 
 @dataclass(frozen=True, slots=True)
+class Handed:
+    """What one audience's hand-over said. ``problem``: why it could not, "" if it could."""
+
+    audience: str
+    members: int = 0
+    added: int = 0
+    removed: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SyncReport:
-    """``problems`` tells in words which audiences could not be written, and what to do."""
+    """``problems`` tells in words which audiences could not be written, and what to do;
+    ``handed`` which lists went to their places."""
 
     audiences: tuple[AudienceSync, ...] = ()
     problems: tuple[str, ...] = ()
+    handed: tuple[Handed, ...] = ()
 
 
 def sync_audiences(
@@ -133,18 +151,24 @@ def sync_audiences(
     book: Callable[[Any, Literal["opt-in", "opt-out"]], Book],
     platforms: Mapping[str, Platform],
     held: Held,
+    feed: Callable[[AdFile], None] = lambda _: None,
     everything: bool = False,
 ) -> SyncReport:
     """Bring the files of every audience with changes up to date, one transaction each.
 
-    ``directory`` is Winback's home. ``everything`` rewrites the lists without changes too,
+    ``directory`` is Winback's home. ``feed`` is to want the members of its segment on a list.
+    ``everything`` rewrites the lists without changes too,
     which finds new addresses and late permissions; meant for once a day. An audience that
     another process is writing is left to it. One that cannot be written is reported and does
     not keep the others back.
     """
+    for ad_file in policy.audience_files.values():
+        if ad_file.segment:
+            feed(ad_file)
     with database.connection() as connection:
         store = book(connection, policy.ads_consent)
         names = store.all() if everything else store.due()
+        names = sorted({*names, *store.stale(clock.now() - DAILY)})
     names = [name for name in names if name not in policy.audiences]  # these go by API
     done: list[AudienceSync] = []
     problems: list[str] = []
@@ -165,6 +189,7 @@ def sync_audiences(
                 if store.lock(name):
                     work = _Sync(name, folder, platform, policy.shop.country, clock.now())
                     done.append(work.run(store, partial(held, connection)))
+                    store.written(name, clock.now(), done[-1].members)
         except OSError as error:
             problems.append(
                 f"audience {name!r} is not written: {error.strerror or error} "

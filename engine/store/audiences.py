@@ -96,13 +96,31 @@ class AudienceStore:
 
         Reads only rows in need of a change (a partial index) and the shoppers who refused
         ads. What changes without either, such as a new email address, is found by the daily
-        rewrite of every list.
+        rewrite of every list (``stale``).
         """
         return self._names(_DUE)
 
     def all(self) -> list[str]:
         """Every audience that has or had a member."""
         return self._names("select distinct audience from audience_member order by 1")
+
+    def stale(self, before: datetime) -> list[str]:
+        """Audiences that were last written before that time, though they have no member left."""
+        rows = self._connection.execute(
+            "select audience from audience_size group by 1 having max(at) < %s order by 1",
+            [before],
+        ).fetchall()
+        return [name for (name,) in rows]
+
+    def written(self, audience: str, at: datetime, members: int) -> None:
+        """Note that the list was written as a whole, with that many members."""
+        self._connection.execute(
+            """
+            insert into audience_size (audience, at, confirmed, mended) values (%s, %s, %s, 0)
+            on conflict do nothing
+            """,
+            [audience, at, members],
+        )
 
     def lock(self, audience: str) -> bool:
         """Take the audience until the transaction ends; False when another process has it."""
