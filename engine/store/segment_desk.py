@@ -280,10 +280,11 @@ def known(connection: Connection) -> list[Known]:
     """Every segment in force with its size."""
     rows = connection.execute(
         """
-        select s.name, s.title, s.version,
-               (select count(*) from segment_member m where m.segment = s.name and m.member),
-               s.place, s.changed_at, s.filled_at
-          from segment s where s.version <> '' order by s.name
+        select s.name, s.title, s.version, coalesce(m.size, 0), s.place, s.changed_at, s.filled_at
+          from segment s
+          left join (select segment, count(*) as size from segment_member where member group by 1) m
+            on m.segment = s.name
+         where s.version <> '' order by s.name
         """
     )
     return [Known(*row) for row in rows]
