@@ -18,7 +18,7 @@ from engine.audiences.google import Google
 from engine.audiences.meta import Meta
 from engine.audiences.values import Member, member
 
-__all__ = ["PLATFORMS", "Member", "Platform", "member", "open_platform"]
+__all__ = ["LONGER", "PLATFORMS", "Member", "Platform", "member", "open_platform"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,10 @@ PLATFORMS: Mapping[str, Platform] = {
     "x": Platform("x", x.COLUMNS, x.row),
     "file": Platform("file", generic.COLUMNS, generic.row),
 }
+
+
+#: By platform its most requests in so many seconds.
+LONGER: Mapping[str, tuple[int, float]] = {"google": Google.longer, "meta": Meta.longer}
 
 
 def open_platform(name: str, settings: AdSettings) -> Google | Meta:

@@ -123,6 +123,8 @@ class Google:
     name = "google"
     batch = 10_000
     per_minute = 300
+    #: Of a Cloud project ("Limits and quotas" of the Data Manager API); reads have their own.
+    longer = (100_000, 86_400.0)
 
     def __init__(
         self, base_url: str, token: Callable[[], str], *, answer: float = ANSWER_SECONDS

@@ -27,6 +27,7 @@ from engine.model.audience import AdList, Listed, Progress, Taken
 from engine.model.policy import Policy
 from engine.ports import AdPlatform
 from engine.runtime.letting_go import letting_go
+from engine.runtime.replacing import go_on
 from engine.runtime.shell import Shell
 from engine.store import listing_calls as calls_store
 from engine.store import listing_feed as feed_store
@@ -34,6 +35,7 @@ from engine.store import listing_off as off_store
 from engine.store import listings as listings_store
 from engine.store.database import Connection
 from engine.store.listings import Coming, Fresh, Member
+from engine.store.replacing import session_open
 
 #: Members read, hashed and made ready at a time.
 PREPARED = 2_000
@@ -102,13 +104,14 @@ class Pusher:
         while more:
             more = False
             for adding in (False, True) if additions else (False,):
+                # One call each in turn: a list that loses somebody all the time holds up no other.
                 for name, ad_list in lists.items():
                     more |= self._turn(ad_list, done[name], adding)
             more &= self.timer() < deadline
         return list(done.values())
 
     def _turn(self, ad_list: AdList, done: Pushed, additions: bool) -> bool:
-        """Let go all that are to go, then add one batch if ``additions``; whether it was one."""
+        """Let go one batch, then add one if ``additions``; whether there was any."""
         if done.problem or done.busy:
             return False
         with listings_store.locked(self.shell.database, ad_list.audience) as have:
@@ -121,9 +124,8 @@ class Pusher:
                 platform = self.open(ad_list.platform)
                 turn = _Turn(self.shell, platform, ad_list, self.shell.policy(), done, self.timer)
                 turn.recover(self.settled)
-                while turn.remove():
-                    pass
-                return additions and not done.problem and turn.add()
+                removed = turn.remove()
+                return removed or (additions and not done.problem and go_on(turn))
             except (DeliveryError, OutcomeUnknown, ConfigError) as error:
                 done.problem = str(error)
                 return False
@@ -146,6 +148,8 @@ class _Turn:
     policy: Policy
     done: Pushed
     timer: Callable[[], float]
+    #: when the claim began whose call is to come
+    start: float = 0.0
 
     @property
     def audience(self) -> str:
@@ -167,13 +171,26 @@ class _Turn:
             gone += off_store.refused(connection, self.audience, consent, now, since)
             self.done.let_go += gone
             off_store.drop_unsent(connection, self.audience, now)
+            waits = session_open(connection, self.audience)
         self._look()
-        return self._may_call() and self._remove()
+        return not waits and self.may_call() and self._remove()
 
     def add(self) -> bool:
         """Send one batch of additions, after making it ready; False when there is none."""
-        if not self._may_call(ADDITIONS):
+        request = str(uuid4())
+        members = self.claim(request)
+        if not members:
             return False
+        told = [Listed(m.cells, m.consented) for m in members]
+        if self.call(request, lambda: self.platform.add(self.ad_list, told, request)):
+            self.done.added += len(members)
+        return True
+
+    def claim(self, request: str) -> list[Member]:
+        """Make a batch of additions ready and claim it for a request; nobody when there is none,
+        or nothing may be sent."""
+        if not self.may_call(ADDITIONS):
+            return []
         while True:
             with self.shell.database.probing() as connection:
                 listings_store.adopt(connection, self.audience)
@@ -182,31 +199,36 @@ class _Turn:
             if len(rows) >= self.platform.batch or not self._prepare():
                 break
         if not rows:
-            return False
-        request, start = str(uuid4()), self.timer()
+            return []
+        self.start = self.timer()
         with self.shell.database.probing() as connection:
-            members = listings_store.claim_additions(
+            return listings_store.claim_additions(
                 connection, self.audience, request, rows, self.policy.ads_consent, now
             )
-        if not members:
-            return False
-        told = [Listed(m.cells, m.consented) for m in members]
-        if self._call(request, start, lambda: self.platform.add(self.ad_list, told, request)):
-            self.done.added += len(members)
-        return True
 
-    def _may_call(self, share: float = 1.0) -> bool:
+    def may_call(self, share: float = 1.0) -> bool:
         """Whether the platform may be called now. Of its requests a minute additions leave a part
-        to removals, and these are spread out once half are made, lest they run out."""
+        to removals, and these are spread out once half are made, lest they run out; and so of
+        its requests a day, which are counted back from now, so that they are never too many by
+        whatever clock the platform begins its day."""
         most, platform = self.platform.per_minute, self.platform.name
+        long, seconds = self.platform.longer
         with self.shell.database.probing() as connection:
             now = self.shell.clock.now()
             self.done.problem = calls_store.held(connection, self.audience, now)
             made = calls_store.made_since(connection, platform, now - self.shell.real(60.0))
-            apart = now - self.shell.real(120.0 / most)
-            rest = made >= most / 2 and calls_store.made_since(connection, platform, apart) > 0
+            lists = sum(one.platform == platform for one in self.policy.audiences.values())
+            apart = now - self.shell.real(120.0 * lists / most)
+            rest = made >= most / 2 and calls_store.called_since(connection, self.audience, apart)
+            lately = calls_store.made_since(connection, platform, now - self.shell.real(seconds))
         if not self.done.problem and made >= most * share:
             self.done.problem = f"{platform} takes no more requests this minute"
+        if not self.done.problem and lately >= long * share:
+            what = "all but removals wait" if share < 1.0 else "all wait"
+            self.done.problem = (
+                f"{platform} has had {lately:,} of {long:,} requests in {seconds / 3600:.0f} "
+                f"hours: {what} until it takes more"
+            )
         return not self.done.problem and not (rest and share == 1.0)
 
     def _prepare(self) -> int:
@@ -244,7 +266,8 @@ class _Turn:
         )
 
     def _remove(self) -> bool:
-        request, start = str(uuid4()), self.timer()
+        request = str(uuid4())
+        self.start = self.timer()
         with self.shell.database.probing() as connection:
             now = self.shell.clock.now()
             members = listings_store.claim_removals(
@@ -261,15 +284,15 @@ class _Turn:
         if not known:
             return bool(members)
         told = [Listed(_without(m)) for m in known]
-        if self._call(request, start, lambda: self.platform.remove(self.ad_list, told, request)):
+        if self.call(request, lambda: self.platform.remove(self.ad_list, told, request)):
             self.done.removed += len(known)
         return True
 
-    def _call(self, request: str, start: float, call: Callable[[], Taken]) -> bool:
+    def call(self, request: str, call: Callable[[], Taken]) -> bool:
         """Make the call and write down what came of it; False when some members kept it from
         being taken, and the others may go alone. Raises what stops this audience for now."""
         self.done.requests += 1
-        wire = (self.timer() - start) * 1000
+        wire = (self.timer() - self.start) * 1000
         try:
             taken = call()
         except OutcomeUnknown as error:

@@ -303,10 +303,23 @@ def drop_request(connection: Connection, request: str) -> None:
 def made_since(connection: Connection, platform: str, since: datetime) -> int:
     """Calls that changed a list of the platform since then, whatever came of them."""
     row = connection.execute(
-        "select count(*) from audience_request where platform = %s and claimed_at > %s",
+        """
+        select count(*) from audience_request
+         where platform = %s and claimed_at > %s and action <> 'file'
+        """,
         [platform, since],
     ).fetchone()
     return int(row[0]) if row else 0
+
+
+def called_since(connection: Connection, audience: str, since: datetime) -> bool:
+    """Whether a call has changed this list since then."""
+    row = connection.execute(
+        "select exists (select from audience_request where platform = %s and audience = %s"
+        " and claimed_at > %s)",
+        [audience.partition("/")[0], audience, since],
+    ).fetchone()
+    return row is not None and bool(row[0])
 
 
 def hold(connection: Connection, subject: str, until: datetime, reason: str) -> None:
