@@ -125,7 +125,8 @@ class Pusher:
                 turn = _Turn(self.shell, platform, ad_list, self.shell.policy(), done, self.timer)
                 turn.recover(self.settled)
                 removed = turn.remove()
-                return removed or (additions and not done.problem and go_on(turn))
+                added = additions and not done.problem and go_on(turn)
+                return removed or added
             except (DeliveryError, OutcomeUnknown, ConfigError) as error:
                 done.problem = str(error)
                 return False

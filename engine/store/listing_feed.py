@@ -30,6 +30,23 @@ _LEFT_AT: LiteralString = """(
      where s.profile_id = m.profile_id and s.segment = m.segment and not s.member)"""
 
 
+def bought(place: LiteralString) -> LiteralString:
+    """That the segment of this row of ``audience_member`` was left with an order."""
+    return f"""exists (select from segment_member s
+        join event o on o.profile_id = s.profile_id and o.name = 'Order Completed'
+         and o.time = s.since
+        where s.profile_id = {place}.profile_id and s.segment = {place}.segment
+          and not s.member)"""
+
+
+#: Rows (audience, profile) of who has bought, has left the segment by that and is still listed,
+#: not looked at yet by a turn.
+BOUGHT: LiteralString = f"""select distinct m.audience, m.profile_id
+    from audience_moved q
+    join audience_member m on m.profile_id = q.profile_id and m.audience = q.audience
+   where not q.member and m.segment <> '' and m.wanted and m.listed and {bought("m")}"""
+
+
 def feed(
     connection: Connection, audience: str, segment: str, place: str, now: datetime
 ) -> tuple[int, int]:
