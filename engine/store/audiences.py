@@ -23,7 +23,10 @@ FETCH = 1000
 
 _REACHABLE: LiteralString = "(coalesce(p.traits ->> 'email', p.traits ->> 'phone', '') <> '')"
 _ALLOWED: LiteralString = f"({_REACHABLE} and {NO_NO} and not {BLOCKED})"
-_WANTED: LiteralString = "(m.wanted and e.status is distinct from 'stopped')"
+#: By a run that is not stopped, or by a segment that the shopper is in at this moment.
+_WANTED: LiteralString = """(m.wanted and e.status is distinct from 'stopped'
+    and (m.segment = '' or exists (select from segment_member s where s.member
+        and s.profile_id = m.profile_id and s.segment = m.segment)))"""
 
 _JOINED: LiteralString = """audience_member m
     join profile p on p.id = m.profile_id
