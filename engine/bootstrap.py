@@ -12,9 +12,11 @@ from engine.channels import find_receiver, open_channel
 from engine.clock import Clock, from_environment
 from engine.errors import ConfigError
 from engine.language.keywords import default_keywords
+from engine.model.audience import AdFile
 from engine.model.policy import Policy, Shop
 from engine.ports import Channel
 from engine.rendering.renderer import Renderer
+from engine.runtime.handover import Place, hand_over, want_segment
 from engine.runtime.push import Pusher
 from engine.runtime.shelf import Shelf
 from engine.runtime.shell import Shell
@@ -163,11 +165,14 @@ def demo_pages(
     return pages(parts, secret=settings.secret)
 
 
-def audience_sync(settings: Settings, of: Shell) -> Callable[[], SyncReport]:
-    """Writes the audience files that have changed, when called."""
+def audience_sync(
+    settings: Settings, of: Shell, *, again: bool = False
+) -> Callable[[], SyncReport]:
+    """Writes the audience files that have changed, and hands them over, when called. ``again``:
+    to places too that have just refused."""
 
     def sync() -> SyncReport:
-        return sync_audiences(
+        report = sync_audiences(
             of.database,
             settings.home,
             of.clock,
@@ -175,7 +180,20 @@ def audience_sync(settings: Settings, of: Shell) -> Callable[[], SyncReport]:
             book=AudienceStore,
             platforms=PLATFORMS,
             held=lanes_store.touched,
+            feed=lambda ad_file: want_segment(of, ad_file),
         )
+        if not any(one.to for one in of.policy().audience_files.values()):
+            return report
+        # They take 0.2 s to load, and most shops have no such place.
+        from engine.audiences.formats import convert
+        from engine.audiences.places import open_place
+
+        def place(ad_file: AdFile) -> Place:
+            return open_place(ad_file.to, settings.home, settings)
+
+        handed = hand_over(of, settings.home, place, convert, again=again)
+        problems = [f"{one.audience}: {one.problem}" for one in handed if one.problem]
+        return replace(report, problems=(*report.problems, *problems), handed=tuple(handed))
 
     return sync
 

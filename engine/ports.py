@@ -65,7 +65,8 @@ class Renderer(Protocol):
 class AdPlatform(Protocol):
     """The API of an ad platform.
 
-    ``batch`` members at most in a request, ``per_minute`` requests at most. ``add`` and
+    ``batch`` members at most in a request, ``per_minute`` requests at most, and so many in so
+    many seconds of a ``longer`` time. ``add`` and
     ``remove`` raise ``DeliveryError`` when the platform is known not to have the members, and
     ``OutcomeUnknown`` when nobody can know; to do either twice is the same as once. ``request``
     is our id of it (a UUID). A row is hashes only.
@@ -77,6 +78,8 @@ class AdPlatform(Protocol):
     def batch(self) -> int: ...
     @property
     def per_minute(self) -> int: ...
+    @property
+    def longer(self) -> tuple[int, float]: ...
 
     def row(self, profile_id: int, traits: Mapping[str, Any], region: str) -> Hashed | None: ...
     def add(self, ad_list: AdList, members: Sequence[Listed], request: str) -> Taken: ...

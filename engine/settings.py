@@ -21,6 +21,20 @@ SENDGRID = "https://api.sendgrid.com"
 TWILIO = "https://api.twilio.com"
 GOOGLE_DATAMANAGER = "https://datamanager.googleapis.com"
 META = "https://graph.facebook.com"
+KNOWN_HOSTS = "~/.ssh/known_hosts"
+AWS_REGION = "us-east-1"
+#: Field -> variable, of those that are read and told as they are.
+_AS_THEY_ARE = {
+    "sftp_key": "WINBACK_SFTP_KEY",
+    "sftp_passphrase": "WINBACK_SFTP_PASSPHRASE",
+    "sftp_password": "WINBACK_SFTP_PASSWORD",
+    "sftp_known_hosts": "WINBACK_SFTP_KNOWN_HOSTS",
+    "s3_endpoint": "AWS_ENDPOINT_URL",
+    "aws_region": "AWS_REGION",
+    "aws_access_key_id": "AWS_ACCESS_KEY_ID",
+    "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY",
+    "aws_session_token": "AWS_SESSION_TOKEN",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,9 @@ class Settings:
     ``*_base_url``  another address for a provider, such as a simulator's.
     ``google_credentials``  path of the JSON key of a service account;
                     ``google_datamanager_token`` an access token instead, such as a simulator's.
+    ``sftp_key``    path of the private key for SFTP servers that audience files go to;
+                    ``sftp_known_hosts`` the file of those that are trusted. ``s3_endpoint``:
+                    another store than Amazon's.
     ``smtp_tls``    "" plain, "starttls" (smtp://…?tls=starttls, default for port 587), or
                     "tls" from the first byte (smtps://).
     """
@@ -73,6 +90,15 @@ class Settings:
     meta_base_url: str = META
     meta_access_token: str = field(default="", repr=False)
     meta_app_secret: str = field(default="", repr=False)
+    sftp_key: str = ""
+    sftp_passphrase: str = field(default="", repr=False)
+    sftp_password: str = field(default="", repr=False)
+    sftp_known_hosts: str = KNOWN_HOSTS
+    s3_endpoint: str = ""
+    aws_region: str = AWS_REGION
+    aws_access_key_id: str = field(default="", repr=False)
+    aws_secret_access_key: str = field(default="", repr=False)
+    aws_session_token: str = field(default="", repr=False)
 
     @classmethod
     def from_environment(
@@ -118,6 +144,7 @@ class Settings:
             meta_base_url=_url(env, "META_BASE_URL", META),
             meta_access_token=env.get("META_ACCESS_TOKEN", ""),
             meta_app_secret=env.get("META_APP_SECRET", ""),
+            **{field: env[name] for field, name in _AS_THEY_ARE.items() if env.get(name)},
         )
 
     def to_environment(self) -> dict[str, str]:
@@ -150,6 +177,7 @@ class Settings:
             "META_BASE_URL": self.meta_base_url,
             "META_ACCESS_TOKEN": self.meta_access_token,
             "META_APP_SECRET": self.meta_app_secret,
+            **{name: getattr(self, field) for field, name in _AS_THEY_ARE.items()},
         }
 
     def _smtp_url(self) -> str:

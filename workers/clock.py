@@ -21,11 +21,13 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from engine.runtime import reports
 from engine.runtime.attempt import RETRY_UNKNOWN, TRIES
 from engine.runtime.calendar import to_do
+from engine.runtime.letting_go import pressing
 from engine.runtime.look_up import listing
 from engine.runtime.reconcile import lists_due
 from engine.runtime.segments import search as segment_search
 from engine.runtime.segments.files import SegmentFiles
 from engine.runtime.shell import SHARDS, Shell
+from engine.runtime.sync import DAILY
 from engine.store import clock as clock_store
 from engine.store import lanes as lanes_store
 from engine.store import messages as messages_store
@@ -113,7 +115,10 @@ class Ticker:
     def _audiences_due(self) -> bool:
         with self.shell.database.connection() as connection:
             policy = self.shell.policy()
-            due = AudienceStore(connection, policy.ads_consent).due()
+            if any(one.segment or one.to for one in policy.audience_files.values()):
+                return True  # it is quickly seen there whether anything has changed
+            store = AudienceStore(connection, policy.ads_consent)
+            due = store.due() + store.stale(self.shell.clock.now() - DAILY)
             return any(name not in policy.audiences for name in due)
 
     def _find_work(self, connection: Connection) -> None:
@@ -124,6 +129,8 @@ class Ticker:
             self.queue.wake()
         if segments_store.looks_due(connection, now):
             self.queue.look()
+        if pressing(self.shell, connection):
+            self.queue.let_go()
         lost = outcomes_store.abandoned(
             connection,
             now - self.shell.real(ABANDONED),

@@ -81,12 +81,13 @@ def drain(lane: int) -> None:
             break  # dry, or in the hands of others, who look for more when they are done
         if done.emitted:
             _hint_drains(at)
+        gone = _let_go(at)
         held += _deliver_fresh(at, done.fresh)
+        if gone:
+            break  # that goes first, if need be on this worker; then it looks again
         # As long as there is little, one worker takes all there is; of much, each takes a part.
         lanes = SHARE if done.taken > MUCH else LANES
     _share_out(at, held)
-    if at.pusher.letting_go():
-        at.queue.push(front=True)
 
 
 def wake() -> None:
@@ -98,6 +99,8 @@ def wake() -> None:
         done = wake_due(at.shell)
         if done.emitted:
             _hint_drains(at)
+        if done.woken:
+            _let_go(at)
         held += _deliver_fresh(at, done.fresh)
         if not done.woken:
             break
@@ -121,7 +124,21 @@ def sync() -> None:
 
 def push() -> None:
     """Bring the lists at the ad platforms up to date: who has bought comes off first."""
-    for done in bench().pusher.push(PATIENCE):
+    _push(additions=True)
+
+
+def let_go() -> None:
+    """Take those off the lists who have lost their places, and hear what the platforms have done
+    of that: short, for it goes before all else."""
+    _push(additions=False)
+
+
+def _push(*, additions: bool) -> None:
+    at = bench()
+    turns = at.pusher.push(PATIENCE, additions=additions)
+    # Whoever has the list lets go of those before its next batch; asking again would not hurry it.
+    at.held_back = any(done.busy for done in turns)
+    for done in turns:
         if done.problem:
             log.warning("audience %s: %s", done.audience, done.problem)
 
@@ -159,6 +176,7 @@ def look() -> None:
             _hint_drains(at)
         if not done.looked:
             break
+        _let_go(at)
 
 
 def segments() -> None:
@@ -175,8 +193,8 @@ def look_again(name: str) -> None:
     kind, _, number = name.partition("-")
     if kind == "calendars" and to_do(at.shell):
         at.queue.calendars()
-    if kind == "push" and at.pusher.letting_go():
-        at.queue.push(front=True)
+    if kind in ("push", "removals") and not at.held_back:
+        _let_go(at)
     if kind not in ("drain", "deliver") or (kind == "deliver" and at.held_back):
         return
     with at.shell.database.probing() as connection:
@@ -185,6 +203,15 @@ def look_again(name: str) -> None:
             at.queue.drain(int(number) if int(number) in lanes else lanes[0])
         if kind == "deliver" and int(number) in messages_store.due_shards(connection, now, SHARDS):
             at.queue.deliver(int(number))
+
+
+def _let_go(at: Bench) -> bool:
+    """Whoever has just lost a place on a list comes off before anything else is done (P3); whether
+    there is somebody."""
+    found = at.pusher.letting_go()
+    if found:
+        at.queue.let_go()
+    return found
 
 
 def _hint_drains(at: Bench) -> None:

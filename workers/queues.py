@@ -20,6 +20,8 @@ NAME = "winback"
 #: No job works longer than a few seconds, so one older than this (seconds) has lost its worker.
 STALE = 15.0
 JOB_TIMEOUT = 60
+#: Of the one that may upload large files.
+UPLOAD = 900
 _ENDED = (JobStatus.FAILED, JobStatus.FINISHED, JobStatus.STOPPED, JobStatus.CANCELED)
 
 
@@ -45,11 +47,15 @@ class WorkQueue:
         self._put(f"deliver-{shard}", "workers.jobs.deliver", shard)
 
     def sync(self) -> None:
-        self._put("sync", "workers.jobs.sync")
+        self._put("sync", "workers.jobs.sync", timeout=UPLOAD)
 
-    def push(self, *, front: bool = False) -> None:
-        """``front``: before all else, for somebody has bought and is still on a list."""
-        self._put("push", "workers.jobs.push", front=front)
+    def push(self) -> None:
+        self._put("push", "workers.jobs.push")
+
+    def let_go(self) -> None:
+        """Before all else, for somebody has bought and is still on a list. By a name of its own:
+        that the lists are to be gone through in their turn must not hold it up."""
+        self._put("removals", "workers.jobs.let_go", front=True)
 
     def reconcile(self) -> None:
         self._put("reconcile", "workers.jobs.reconcile")
@@ -66,14 +72,21 @@ class WorkQueue:
     def segments(self) -> None:
         self._put("segments", "workers.jobs.segments")
 
-    def _put(self, name: str, job: str, *args: int, front: bool = False) -> None:
+    def _put(
+        self,
+        name: str,
+        job: str,
+        *args: int,
+        front: bool = False,
+        timeout: int = JOB_TIMEOUT,
+    ) -> None:
         for _ in range(2):
             try:
                 self.queue.enqueue_call(
                     job,
                     args=args,
                     job_id=name,
-                    timeout=JOB_TIMEOUT,
+                    timeout=timeout,
                     result_ttl=0,
                     failure_ttl=60,
                     at_front=front,

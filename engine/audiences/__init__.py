@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.audiences import google, meta
+from engine.audiences import generic, google, meta, pinterest, tiktok, x
 from engine.audiences.base import AdSettings
 from engine.audiences.google import Google
 from engine.audiences.meta import Meta
 from engine.audiences.values import Member, member
 
-__all__ = ["PLATFORMS", "Member", "Platform", "member", "open_platform"]
+__all__ = ["LONGER", "PLATFORMS", "Member", "Platform", "member", "open_platform"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,15 @@ class Platform:
     def line(self, profile_id: int, traits: Mapping[str, Any], region: str) -> str | None:
         """The profile's line of the file, with its line end; None for one without a usable
         email address or phone. ``region``: the shop's ISO country."""
-        row = self.row(member(profile_id, traits, region=region))
-        return None if row is None else _line(row)
+        return self.told(profile_id, traits, region)[0]
+
+    def told(
+        self, profile_id: int, traits: Mapping[str, Any], region: str
+    ) -> tuple[str | None, str]:
+        """The line, and the ISO country whose law says whether it may be written."""
+        who = member(profile_id, traits, region=region)
+        row = self.row(who)
+        return None if row is None else _line(row), who.law
 
 
 def _line(cells: tuple[str, ...]) -> str:
@@ -50,7 +57,15 @@ def _line(cells: tuple[str, ...]) -> str:
 PLATFORMS: Mapping[str, Platform] = {
     "google": Platform("google", google.COLUMNS, google.row),
     "meta": Platform("meta", meta.COLUMNS, meta.row),
+    "tiktok": Platform("tiktok", tiktok.COLUMNS, tiktok.row),
+    "pinterest": Platform("pinterest", pinterest.COLUMNS, pinterest.row),
+    "x": Platform("x", x.COLUMNS, x.row),
+    "file": Platform("file", generic.COLUMNS, generic.row),
 }
+
+
+#: By platform its most requests in so many seconds.
+LONGER: Mapping[str, tuple[int, float]] = {"google": Google.longer, "meta": Meta.longer}
 
 
 def open_platform(name: str, settings: AdSettings) -> Google | Meta:

@@ -90,7 +90,7 @@ def row(member: Member) -> tuple[str, ...] | None:
 def hashed(member: Member) -> Hashed | None:
     """The member as the API is told of them; None without a usable email or phone."""
     cells = row(member)
-    return None if cells is None else Hashed(cells, cells[0], cells[1], member.region)
+    return None if cells is None else Hashed(cells, cells[0], cells[1], member.law)
 
 
 def identifiers(cells: Sequence[str]) -> list[dict[str, Any]]:
@@ -123,6 +123,8 @@ class Google:
     name = "google"
     batch = 10_000
     per_minute = 300
+    #: Of a Cloud project ("Limits and quotas" of the Data Manager API); reads have their own.
+    longer = (100_000, 86_400.0)
 
     def __init__(
         self, base_url: str, token: Callable[[], str], *, answer: float = ANSWER_SECONDS

@@ -21,7 +21,7 @@ from urllib3.response import BaseHTTPResponse
 
 from engine.audiences.base import AdSettings
 from engine.audiences.http import ANSWER_SECONDS, Http, json_of, retry_after
-from engine.audiences.values import Member, canonical, e164, sha256
+from engine.audiences.values import Member, canonical, e164, plain_email, sha256
 from engine.audiences.values import member as to_member
 from engine.errors import ConfigError, DeliveryError, OutcomeUnknown
 from engine.model.audience import AdList, Hashed, Listed, Progress, Size, Taken
@@ -31,9 +31,7 @@ COLUMNS = ("email", "phone", "fn", "ln", "country", "zip", "extern_id")
 
 def email(text: str) -> str:
     """Lower case; dots and ``+tag`` stay. "" when it is no address."""
-    address = canonical(text).lower()
-    local, at, domain = address.partition("@")
-    return address if local and at and domain and "@" not in domain and " " not in address else ""
+    return plain_email(text)
 
 
 def phone(text: str, region: str) -> str:
@@ -78,7 +76,7 @@ def row(member: Member) -> tuple[str, ...] | None:
 def hashed(member: Member) -> Hashed | None:
     """The member as the API is told of them; None without a usable email or phone."""
     cells = row(member)
-    return None if cells is None else Hashed(cells, cells[0], cells[1], member.region)
+    return None if cells is None else Hashed(cells, cells[0], cells[1], member.law)
 
 
 VERSION = "v26.0"
@@ -97,6 +95,10 @@ class Meta:
     name = "meta"
     batch = 10_000
     per_minute = 300
+    #: Of an ad account, for audiences, at an app's lowest tier (Graph API, "Rate limiting",
+    #: business use case): 5,000 an hour, and 40 for each audience. What Meta itself says of it
+    #: comes with its refusals, and goes before.
+    longer = (5_000, 3_600.0)
 
     def __init__(
         self, base_url: str, token: str, secret: str = "", *, answer: float = ANSWER_SECONDS

@@ -209,6 +209,18 @@ def _ad_platforms(settings: Settings, policy: Policy) -> Iterator[Check]:
             yield Check(f"ads {platform}", "finding", str(error), f"export {key}=…")
         else:
             yield Check(f"ads {platform}", "ok", "lists are kept up to date by its API")
+    for ad_file in policy.audience_files.values():
+        if not ad_file.to:
+            continue
+        from engine.audiences.places import open_place  # 0.2 s, which most shops need not spend
+
+        try:
+            open_place(ad_file.to, settings.home, settings)
+        except ConfigError as error:
+            hint = "export the variable that it names"
+            yield Check(f"audience {ad_file.audience}", "finding", str(error), hint)
+        else:
+            yield Check(f"audience {ad_file.audience}", "ok", f"its files go to {ad_file.to}")
 
 
 def _public_url(settings: Settings, policy: Policy) -> Check:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import bootstrap
+from engine.cli._ad_requests import ad_requests
 from engine.cli._changes import shop
 from engine.cli.main import FINDINGS, print_json
 from engine.errors import ConfigError
@@ -25,6 +26,7 @@ from engine.runtime.reconcile import reconcile as look_at_lists
 from engine.runtime.shell import Shell
 from engine.settings import Settings
 from engine.store import listing_views as views_store
+from engine.store import replacing as replace_store
 from engine.store.audiences import AudienceStore
 from engine.store.database import Connection
 from engine.store.listing_views import Figures
@@ -38,7 +40,7 @@ def command() -> None:
     """The lists at ad platforms: their sizes, and how fast a purchase takes a shopper off.
 
     An audience with a `list` in config/winback.yaml is kept up to date at Google or Meta by
-    itself; all others are files under audiences/ in Winback's home.
+    itself; all others are files under audiences/ in Winback's home, and where `to` says.
 
     Exit codes: 0 fine, 1 a platform refuses, or something was mended, 2 wrong usage.
 
@@ -68,10 +70,16 @@ def list_(project_dir: Path | None, as_json: bool) -> None:
     with shop(settings) as (database, clock), database.connection() as connection:
         names = _known(connection, policy)
         found = views_store.figures(connection, names, clock.now())
+        requests = ad_requests(connection, policy, clock)
     if as_json:
-        print_json({"audiences": [_row(one, policy) for one in found]})
+        print_json({"audiences": [_row(one, policy) for one in found], "requests": requests})
     else:
         _print_list(found, policy)
+        for one in requests:
+            click.echo(
+                f"{one['platform']}: {one['made']:,} of {one['most']:,} requests in "
+                f"{one['hours']:.0f} hours."
+            )
     if any(one.hold for one in found):
         raise SystemExit(FINDINGS)
 
@@ -95,12 +103,14 @@ def show(project_dir: Path | None, name: str, as_json: bool) -> None:
         calls = views_store.calls(connection, name)
         days = views_store.days(connection, name)
         problems = views_store.problems(connection, name)
+        replaced = replace_store.last(connection, name)
     if as_json:
         document = {
             **_row(found, policy),
             "calls": [call._asdict() for call in calls],
             "days": [day._asdict() for day in days],
             "refusals": problems,
+            "replaced": replaced,
         }
         print_json(document)
         return
@@ -108,6 +118,9 @@ def show(project_dir: Path | None, name: str, as_json: bool) -> None:
     console = Console(highlight=False)
     for why, count in problems.items():
         console.print(Text(f"{count:,} members refused: {why}", "yellow"))
+    if replaced:
+        words = f"Replaced last: {replaced['asked_at']:%Y-%m-%d %H:%M:%S}, {replaced['reason']}"
+        console.print(f"{words}: {replaced['status']} {replaced['detail']}".rstrip())
     if calls:
         rows = [
             (f"{c.claimed_at:%Y-%m-%d %H:%M:%S}", c.action, f"{c.members:,}", c.status, c.detail)
@@ -153,8 +166,9 @@ def sync(project_dir: Path | None, names: tuple[str, ...], seconds: float, as_js
                 moved |= _add_up(total[done.audience], done)
             if not moved:
                 break
-        files = () if names else bootstrap.audience_sync(settings, of)()
+        files = () if names else bootstrap.audience_sync(settings, of, again=True)()
         written = files.audiences if files else ()
+        handed = files.handed if files else ()
         problems = [*(files.problems if files else ())]
     problems += [f"{one.audience}: {one.problem}" for one in total.values() if one.problem]
     if as_json:
@@ -162,6 +176,7 @@ def sync(project_dir: Path | None, names: tuple[str, ...], seconds: float, as_js
             {
                 "lists": [asdict(one) for one in total.values()],
                 "files": [asdict(one) for one in written],
+                "handed over": [asdict(one) for one in handed],
                 "problems": problems,
             }
         )
@@ -172,6 +187,11 @@ def sync(project_dir: Path | None, names: tuple[str, ...], seconds: float, as_js
             for one in total.values()
         ]
         rows += [(one.audience, f"{one.removed:,}", f"{one.added:,}", "file") for one in written]
+        rows += [
+            (one.audience, f"{one.removed:,}", f"{one.added:,}", "handed over")
+            for one in handed
+            if not one.problem
+        ]
         heads = ("audience", "taken off", "put on", "calls")
         console.print(_table("", heads, rows) if rows else "Nothing was to be done.")
         for problem in problems:
@@ -210,6 +230,65 @@ def reconcile(project_dir: Path | None, names: tuple[str, ...], as_json: bool) -
         Console(highlight=False).print(_table("", heads, rows) if rows else empty)
     if any(day.mended or day.note for day in found):
         raise SystemExit(FINDINGS)
+
+
+@command.command("replace")
+@click.argument("name", metavar="AUDIENCE")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="Go on for so long at most; the workers do the rest.",
+)
+@_AS_JSON
+@click.pass_obj
+def replace_(project_dir: Path | None, name: str, yes: bool, seconds: float, as_json: bool) -> None:
+    """Rebuild a list at its platform: send all who are wanted anew, and take off all others.
+
+    For a list that somebody else has put people on, or that you no longer trust. It is never
+    empty in between. People whom you have put there yourself, or with another tool, are lost.
+
+    \b
+    Example:
+      winback audience replace google/left-behind --yes
+    """
+    with _open(project_dir) as (settings, of):
+        pusher = bootstrap.pusher(settings, of)
+        [name] = _some([name], sorted(pusher.audiences()))
+        if not yes:
+            if as_json:
+                raise click.UsageError("Say --yes to have the list replaced.")
+            wanted = _wanted(of, name)
+            click.confirm(f"{name}: send {wanted:,} anew, and take off all others?", abort=True)
+        with of.database.connection() as connection:
+            replace_store.ask(connection, name, "asked for", of.clock.now())
+        deadline = time.monotonic() + seconds
+        while True:
+            [done] = pusher.push(max(0.0, deadline - time.monotonic()), [name])
+            with of.database.connection() as connection:
+                told = replace_store.last(connection, name) or {}
+            over = told.get("status") in ("done", "failed")
+            if over or done.problem or time.monotonic() >= deadline:
+                break
+            time.sleep(0.2)
+    if as_json:
+        print_json({"audience": name, **told, "problem": done.problem})
+    else:
+        console = Console(highlight=False)
+        words = {"done": "replaced", "failed": f"not replaced: {told.get('detail')}"}
+        going = "being replaced; the workers go on with it"
+        console.print(f"{name} is {words.get(str(told.get('status')), going)}.")
+        if done.problem:
+            console.print(Text(done.problem, "red"))
+    if told.get("status") == "failed" or done.problem:
+        raise SystemExit(FINDINGS)
+
+
+def _wanted(of: Shell, name: str) -> int:
+    with of.database.connection() as connection:
+        return views_store.figures(connection, [name], of.clock.now())[0].wanted
 
 
 @contextmanager

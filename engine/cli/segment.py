@@ -194,7 +194,7 @@ def _search(shell: Shell, names: list[str], quiet: bool) -> tuple[int, int]:
     with progress:
         bar = progress.add_task("searching", total=1.0)
         while True:
-            some = search.search(shell, only=names)
+            some = search.search(shell, only=names, seconds=1.0, threads=search.THREADS)
             seen += some.seen
             mended += some.mended
             if some.busy:

@@ -9,8 +9,9 @@ import click
 from rich.console import Console
 
 from engine.cli.main import FINDINGS, print_json
-from engine.language import journey_files, load_journeys, load_policy
+from engine.language import journey_files, load_journeys, load_policy, load_segments
 from engine.model.diagnostic import Diagnostic
+from engine.runtime.simulate_segments import Segments
 from engine.testing.scenario.coverage import measure
 from engine.testing.scenario.junit import junit
 from engine.testing.scenario.model import Scenario
@@ -71,17 +72,19 @@ def command(
     files = list(dict.fromkeys(f for p in paths or (directory / "tests",) for f in _files(p)))
     policy, findings = load_policy(project / "config" / "winback.yaml")
     loaded = load_journeys(directory, policy=policy)
-    found = load_scenarios(files, policy, loaded.journeys)
+    kept = load_segments(project / "config" / "segments", policy=policy)
+    found = load_scenarios(files, policy, loaded.journeys, kept.names)
     errors = [
         each
-        for each in (*findings, *loaded.diagnostics, *found.diagnostics)
+        for each in (*findings, *loaded.diagnostics, *kept.diagnostics, *found.diagnostics)
         if each.severity == "error"
     ]
     chosen = [each for each in found.scenarios if word is None or _holds(each, word)]
     if not chosen and not errors:
         there = f"none of {len(found.scenarios)} holds '{word}'" if word else "there is none"
         raise click.UsageError(f"No scenario to run: {there}.")
-    ran = [run(scenario, loaded.journeys, policy) for scenario in chosen]
+    segments = Segments.of(kept)
+    ran = [run(scenario, loaded.journeys, policy, segments) for scenario in chosen]
     results = [result for result, _ in ran]
     touched = {name for each in chosen for name in each.journeys or loaded.journeys}
     coverage = measure(

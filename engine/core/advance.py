@@ -15,7 +15,7 @@ import msgspec
 from engine.core.book import JourneyBook
 from engine.core.conditions import ConditionError, holds
 from engine.core.coupons import none_left
-from engine.core.decision import AudienceChange, Jumped, Outcome
+from engine.core.decision import AudienceChange, Jumped, Outcome, in_words
 from engine.core.effects import call, computed, emit, give_offer, say
 from engine.core.facts_view import Facts
 from engine.core.ids import percentile
@@ -78,16 +78,17 @@ def walk(
             step = journey.steps[at]
             visits += 1
             if isinstance(step, Wait):
-                outcome.mark(run.id, at, "waits", _until(now + step.duration), now)
-                return _rest(run, at, now + step.duration, "", visits)
+                moment = now + step.duration
+                outcome.mark_wait(run.id, at, moment, now)
+                return _rest(run, at, moment, "", visits)
             if isinstance(step, WaitFor):
                 outcome.mark(run.id, at, "waits", f"for {step.event}", now)
                 return _rest(run, at, now + step.at_most, step.event, visits)
             if isinstance(step, WaitUntil):
-                moment = _moment(book, run, step, shopper, facts, now)
-                if moment is not None:
-                    outcome.mark(run.id, at, "waits", _until(moment), now)
-                    return _rest(run, at, moment, "", visits)
+                until = _moment(book, run, step, shopper, facts, now)
+                if until is not None:
+                    outcome.mark_wait(run.id, at, until, now)
+                    return _rest(run, at, until, "", visits)
                 at = step.next
                 continue
             if isinstance(step, Exit):
@@ -220,7 +221,9 @@ def _moment(
         why = f"{step.date.source} is not a date"
         shopper.outcome.mark(run.id, step.path, "cannot say", why, now)
     elif moment <= now:
-        shopper.outcome.mark(run.id, step.path, "goes on", f"{_until(moment)}, which is over", now)
+        shopper.outcome.mark(
+            run.id, step.path, "goes on", f"{in_words(moment)}, which is over", now
+        )
         moment = None
     return moment
 
@@ -270,7 +273,3 @@ def _audience(run: Enrollment, step: AudienceStep, outcome: Outcome, now: dateti
         AudienceChange(step.audience, run.id, run.profile_id, step.action == "add")
     )
     return msgspec.structs.replace(run, on_audience=True) if step.action == "add" else run
-
-
-def _until(moment: datetime) -> str:
-    return f"until {moment.isoformat(' ')[:19]} UTC"

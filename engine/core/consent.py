@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -38,7 +38,7 @@ EVER = datetime(1970, 1, 1, tzinfo=UTC)
 Answer = Literal["yes", "no", "pending", "stopped", "silent"]
 
 
-def consents_of(event: Event) -> Iterator[Consent]:
+def consents_of(event: Event) -> Iterable[Consent]:
     """The decisions about consent that ``event`` carries.
 
     Identify: ``consent: {"email": true, "sms": {"offers": false}}`` among the traits (of the
@@ -49,14 +49,14 @@ def consents_of(event: Event) -> Iterator[Consent]:
     """
     if event.name in _GRANTS:
         found = _told(event)
-        if found is not None:
-            yield found
-        return
+        return () if found is None else (found,)
     identify = event.kind == "identify"
     traits = event.properties if identify else event.context.get("traits")
     given = traits.get("consent") if isinstance(traits, dict) else None
-    if not isinstance(given, dict):
-        return
+    return _stated(event, given, identify) if isinstance(given, dict) else ()
+
+
+def _stated(event: Event, given: dict[str, Any], identify: bool) -> Iterator[Consent]:
     for channel, answer in given.items():
         answers = answer if isinstance(answer, dict) else {"*": answer}
         for topic, granted in answers.items():

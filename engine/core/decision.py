@@ -111,5 +111,14 @@ class Outcome:
     def mark(self, enrollment_id: str, path: str, verdict: str, why: str, at: datetime) -> None:
         self.traces.setdefault(enrollment_id, []).append(Mark(path, verdict, why, at))
 
+    def mark_wait(self, enrollment_id: str, path: str, until: datetime, at: datetime) -> None:
+        """``mark`` that the run waits: only a trace that is kept is worth the words."""
+        self.mark(enrollment_id, path, "waits", in_words(until), at)
+
+
+def in_words(moment: datetime) -> str:
+    """Until when somebody waits, for a trace."""
+    return f"until {moment.isoformat(' ')[:19]} UTC"
+
 
 Facts = dict[str, Any]

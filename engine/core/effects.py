@@ -11,7 +11,7 @@ import msgspec
 from engine.core.conditions import ConditionError
 from engine.core.coupons import lacks_code, none_left, own_code
 from engine.core.decision import Outcome, TooLate
-from engine.core.emitted import LONGEST_CHAIN, Emitted, chain_before
+from engine.core.emitted import EMITTED, LONGEST_CHAIN, Emitted, chain_before
 from engine.core.facts_view import Facts
 from engine.core.gate import WEBHOOKS
 from engine.core.ids import derive
@@ -43,8 +43,8 @@ def say(
 ) -> bool:
     """Send a mail or a text, with what the run was offered, and over it what the step offers.
     False: its pool has no code left, and the run is to exit."""
-    message = _message(journey, run, step, visits, shopper, now, late, timezone)
-    if message is None:
+    due = _due(journey, run, step, visits, shopper, now, late, timezone)
+    if due is None:
         return True
     own = own_code(run, step, visits, shopper, now)
     if own is None:
@@ -58,15 +58,9 @@ def say(
         outcome.mark(run.id, step.path, "offers", offer["code"], now)
     outcome.mark(run.id, step.path, "sends", step.channel, now)
     outcome.messages.append(
-        msgspec.structs.replace(
-            message,
-            channel=step.channel,
-            template=step.template,
-            topic=step.topic,
-            on_unknown=step.on_unknown,
-            offer=offer,
-            when_quiet=step.when_quiet,
-            when_capped=step.when_capped,
+        _message(
+            *(journey, run, step, due, now, step.channel, step.template, step.topic, offer),
+            *(step.on_unknown, step.when_quiet, step.when_capped),
         )
     )
     return True
@@ -95,22 +89,28 @@ def call(
     timezone: str,
 ) -> None:
     """Post to the shop's own machine, through outbox and gate like a message."""
-    message = _message(journey, run, step, visits, shopper, now, late, timezone)
-    if message is not None:
+    due = _due(journey, run, step, visits, shopper, now, late, timezone)
+    if due is not None:
         body = computed(run, step.path, step.body, facts, shopper.outcome, now)
         shopper.outcome.mark(run.id, step.path, "calls", step.url, now)
         shopper.outcome.messages.append(
-            msgspec.structs.replace(
-                message,
-                channel="webhook",
-                template=step.url,
-                topic=WEBHOOKS,
-                offer={"body": plain(body)},
+            _message(
+                *(
+                    journey,
+                    run,
+                    step,
+                    due,
+                    now,
+                    "webhook",
+                    step.url,
+                    WEBHOOKS,
+                    {"body": plain(body)},
+                )
             )
         )
 
 
-def _message(
+def _due(
     journey: Journey,
     run: Enrollment,
     step: Send | Webhook,
@@ -119,8 +119,8 @@ def _message(
     now: datetime,
     late: timedelta,
     timezone: str,
-) -> Message | None:
-    """The message of a step, but for what it says; None where it must not go."""
+) -> tuple[str, datetime] | None:
+    """The id of a step's message and from when on it may go; None where it must not."""
     outcome = shopper.outcome
     if run.held_out:
         outcome.mark(run.id, step.path, "withheld", "holdout", now)
@@ -140,21 +140,44 @@ def _message(
             return None
         due_at = _next_window(shopper, now, late, timezone)
         outcome.mark(run.id, step.path, "puts off", why, now)
+    return id, due_at
+
+
+def _message(
+    journey: Journey,
+    run: Enrollment,
+    step: Send | Webhook,
+    due: tuple[str, datetime],
+    now: datetime,
+    channel: str,
+    template: str,
+    topic: str,
+    offer: dict[str, Any],
+    on_unknown: str = "hold",
+    when_quiet: str = "wait",
+    when_capped: str = "skip",
+) -> Message:
+    id, due_at = due
+    overdue = step.overdue
     return Message(
-        id=id,
-        enrollment_id=run.id,
-        profile_id=run.profile_id,
-        journey=journey.name,
-        version=journey.version,
-        step=step.path,
-        channel="",
-        template="",
-        topic="",
-        event_id=run.event_id,
-        created_at=now,
-        due_at=due_at,
-        expires_at=_expires(overdue, due_at),
+        id,
+        run.id,
+        run.profile_id,
+        journey.name,
+        journey.version,
+        step.path,
+        channel,
+        template,
+        topic,
+        run.event_id,
+        now,
+        due_at,
+        _expires(overdue, due_at),
+        on_unknown,
+        offer,
         priority=journey.priority,
+        when_quiet=when_quiet,
+        when_capped=when_capped,
         grace=overdue.after if overdue.rule == "next window" else None,
     )
 
@@ -189,7 +212,7 @@ def emit(
         return
     outcome.mark(run.id, step.path, "emits", step.event, now)
     properties = computed(run, step.path, step.properties, facts, outcome, now)
-    id = f"emit:{place}:{derive(run.id, step.path, visits)}"
+    id = f"{EMITTED}:{place}:{derive(run.id, step.path, visits)}"
     outcome.emitted.append(Emitted(id, run.profile_id, step.event, now, plain(properties)))
 
 

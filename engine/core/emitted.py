@@ -21,6 +21,11 @@ OURS: Final[dict[str, Any]] = {"made_by": "winback"}
 #: 2 ** (LONGEST_CHAIN - 1) come of one, where they would multiply at every turn.
 LONGEST_CHAIN = 10
 
+#: How the id of an emitted event begins: it comes after all others of its moment, for something
+#: led to it. Ids decide between events of one moment, so what led to it never counts as coming
+#: after it: an order that puts somebody into a segment does not stop what that starts.
+EMITTED: Final = "~emit"
+
 
 class Emitted(NamedTuple):
     """What a step emitted. The shell knows by which identifiers the shopper goes."""
@@ -56,4 +61,6 @@ def chain_before(run: Enrollment, now: datetime) -> int:
     event's id tells, and it is the trigger of the run that it started."""
     kind, _, rest = run.event_id.partition(":")
     before = rest.partition(":")[0]
-    return int(before[:6]) if kind == "emit" and before.isdecimal() and run.entered_at >= now else 0
+    return (
+        int(before[:6]) if kind == EMITTED and before.isdecimal() and run.entered_at >= now else 0
+    )

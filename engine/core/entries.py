@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from engine.core.book import JourneyBook
-from engine.core.conditions import ConditionError, holds
+from engine.core.conditions import ConditionError
 from engine.core.facts import event_facts
 from engine.model.event import Event
 from engine.model.journey import Condition, Journey
@@ -38,33 +38,34 @@ def entries(book: JourneyBook, event: Event) -> list[Entry]:
     found = []
     for journey in waiting:
         trigger = journey.trigger
-        if not in_season(journey, event.time):
+        if (journey.starts or journey.ends) and not in_season(journey, event.time):
             continue
         if trigger.calendar is not None and event.properties.get("journey") != journey.name:
             continue
         key: str | None = ""
         if trigger.key is not None:
             source = trigger.key.source
-            if source not in keys:
-                try:
-                    keys[source] = _key(trigger.key, facts)
-                except Exception as error:  # this journey's fault, and no other's (P10)
-                    found.append(Entry(journey, "", False, error))
-                    continue
-            key = keys[source]
+            try:
+                key = keys[source] if source in keys else _key(trigger.key, facts)
+            except Exception as error:  # this journey's fault, and no other's (P10)
+                found.append(Entry(journey, "", False, error))
+                continue
+            keys[source] = key
         if key is None:
             continue
-        decided = trigger.condition is None
-        if journey.name in book.event_only:
+        condition = trigger.condition
+        decided = condition is None
+        if condition is not None and journey.name in book.event_only:
             facts["key"] = key
-            assert trigger.condition is not None
             try:
-                if not holds(trigger.condition, facts)[0]:
+                if not condition.test(facts):
                     continue
                 decided = True
+            except ConditionError:
+                continue
             except Exception:
                 decided = False  # it raises once more where that can be kept
-        found.append(Entry(journey, key, decided))
+        found.append(Entry(journey, key, decided, None))
     return found
 
 
@@ -81,7 +82,7 @@ class _EventFacts(dict[str, Any]):
     __slots__ = ("_event",)
 
     def __init__(self, event: Event) -> None:
-        super().__init__(now=event.time, key="")
+        self["now"], self["key"] = event.time, ""
         self._event = event
 
     def __missing__(self, name: str) -> Any:

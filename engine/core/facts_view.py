@@ -31,7 +31,7 @@ class Facts(dict[str, Any]):
         properties: Properties,
         trigger: Properties,
     ) -> None:
-        super().__init__(now=now, key=key)
+        self["now"], self["key"] = now, key
         self._shopper = shopper
         self._currency = currency
         self._properties = properties

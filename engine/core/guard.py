@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -39,26 +39,21 @@ _LONGEST = 200
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\S+@\S+|\+?\d[\d\s().-]{4,}\d")
 
 
-class Before(NamedTuple):
-    """How much of what a step may add was there before it."""
-
-    messages: int
-    audiences: int
-    emitted: int
-    claims: int
-    marks: int
-    profile: Profile
+#: How much of what a step may add was there before it: messages, audiences, emitted events, claims,
+#: marks, and the profile as it was. A plain tuple, for one is made for every walk.
+Before = tuple[int, int, int, int, int, Profile]
 
 
 def before(shopper: Shopper, run: Enrollment) -> Before:
     """To take back to what ``run`` decides next, should it fail."""
     out = shopper.outcome
-    return Before(
+    marks = len(out.traces.get(run.id, ())) if out.traces else 0
+    return (
         len(out.messages),
         len(out.audiences),
         len(out.emitted),
         len(out.claims),
-        len(out.traces.get(run.id, ())),
+        marks,
         shopper.profile,
     )
 
@@ -66,14 +61,14 @@ def before(shopper: Shopper, run: Enrollment) -> Before:
 def take_back(shopper: Shopper, run: Enrollment, was: Before) -> None:
     """Forget what ``run`` decided since: half a walk must not happen, and will be walked again."""
     out = shopper.outcome
-    del out.messages[was.messages :]
-    del out.audiences[was.audiences :]
-    del out.emitted[was.emitted :]
-    for claim in list(out.claims)[was.claims :]:
+    messages, audiences, emitted, claims, marks, shopper.profile = was
+    del out.messages[messages:]
+    del out.audiences[audiences:]
+    del out.emitted[emitted:]
+    for claim in list(out.claims)[claims:]:
         del out.claims[claim]
-    if marks := out.traces.get(run.id):
-        del marks[was.marks :]
-    shopper.profile = was.profile
+    if told := out.traces.get(run.id):
+        del told[marks:]
 
 
 def failing(

@@ -22,49 +22,51 @@ REFUND = "Order Refunded"
 #: and never the address.
 REFUSED = "refused_addresses"
 _KEPT_ASIDE = {"email": "refused_email", "phone": "refused_phone"}
+#: Identifiers that a shopper can be written to at.
+_ADDRESSES = ("email:", "phone:")
 
-#: Traits that come along in the context of any event, by where they lie in it.
-_CONTEXT_TRAITS = (("locale", "locale"), ("timezone", "timezone"), ("location", "location"))
+_NOTHING: dict[str, Any] = {}
+
+#: Traits that come along in the context of any event.
+_CONTEXT_TRAITS = ("locale", "timezone", "location")
 
 
 def absorb(profile: Profile, event: Event) -> Profile:
     """The profile after ``event``. Traits: what came last in order of work stands. An event that
     Winback made teaches nothing of who the shopper is or when they were here."""
     learned: dict[str, Any] = {}
-    context = event.context
+    context, known = event.context, profile.traits
     seen, reported = True, False
     if context:
         # A report of yesterday's bounce must not bring back yesterday's address.
         reported = REPORTER in context
         seen = not ours(context)
-        for key, trait in _CONTEXT_TRAITS:
-            value = context.get(key)
-            if value and trait not in profile.traits:
+        for trait in _CONTEXT_TRAITS:
+            if trait in context and trait not in known and (value := context[trait]):
                 learned[trait] = value
         told = context.get("traits")
         if isinstance(told, dict):
-            known = profile.traits
             for trait, value in told.items():
                 # A storefront sends the same traits with every event.
                 if value.__class__ is not str or known.get(trait) != value:
                     learned[trait] = value
     if event.kind == "identify":
         learned.update(event.properties)
-    refused = (context.get(REFUSED) if context else None) or {}
+    refused: dict[str, Any] = context.get(REFUSED, _NOTHING) if context else _NOTHING
     for kind, aside in refused.items():
         learned.pop(kind, None)
         learned[_KEPT_ASIDE[kind]] = aside
-    mended: set[str] = set()
+    mended: list[str] = []
     for identifier in event.identifiers if seen else ():
-        kind, _, value = identifier.partition(":")
-        had = profile.traits.get(kind)
-        if kind not in _KEPT_ASIDE:
+        if not identifier.startswith(_ADDRESSES):
             continue
+        kind, _, value = identifier.partition(":")
+        had = known.get(kind)
         if had != value and not (had and reported):
             learned[kind] = value
-        if kind not in refused and not reported and _KEPT_ASIDE[kind] in profile.traits:
-            mended.add(_KEPT_ASIDE[kind])
-    if learned.pop("consent", None) is not None:
+        if kind not in refused and not reported and _KEPT_ASIDE[kind] in known:
+            mended.append(_KEPT_ASIDE[kind])
+    if learned and learned.pop("consent", None) is not None:
         learned.pop("proof", None)
 
     first, last = profile.first_seen, profile.last_seen
@@ -77,7 +79,7 @@ def absorb(profile: Profile, event: Event) -> Profile:
     elif event.name == REFUND:
         value_by_currency = _add(value_by_currency, event.properties, -1)
 
-    traits = {**profile.traits, **learned} if learned else profile.traits
+    traits = {**known, **learned} if learned else known
     if mended:  # a good address after all
         traits = {key: value for key, value in traits.items() if key not in mended}
     return Profile(
@@ -98,10 +100,12 @@ def money(properties: Mapping[str, Any]) -> tuple[Decimal, str] | None:
         amount = properties.get(key)
         if amount is None or isinstance(amount, bool):
             continue
-        try:
-            number = Decimal(str(amount))
-        except InvalidOperation:
-            continue
+        number = amount
+        if amount.__class__ is not Decimal:
+            try:
+                number = Decimal(str(amount))
+            except InvalidOperation:
+                continue
         currency = properties.get("currency")
         if number.is_finite() and isinstance(currency, str) and len(currency) == 3:
             return number, currency.upper()
@@ -115,8 +119,8 @@ def _add(
     if spent is None:
         return totals
     amount, currency = spent
-    before = Decimal(totals.get(currency, Decimal(0)))
-    return {**totals, currency: before + sign * amount}
+    before = Decimal(totals[currency]) if currency in totals else Decimal(0)
+    return {**totals, currency: before + amount if sign > 0 else before - amount}
 
 
 def merged_profiles(into: Profile, other: Profile) -> Profile:

@@ -51,29 +51,33 @@ def on_event(
     simulation); the event itself is judged by its own time.
     ``starts``: what ``entries`` found, where that was asked already."""
     # At the same time too: of two such events the id decides, and either may come in first.
-    late_event = shopper.profile.last_seen is not None and event.time <= shopper.profile.last_seen
-    if any(r.wake_at and r.wake_at < event.time for r in shopper.live.values()):
-        on_timers(book, shopper, event.time, now)
+    name, time = event.name, event.time
+    seen = shopper.profile.last_seen
+    late_event = seen is not None and time <= seen
+    for run in shopper.live.values():
+        if run.wake_at is not None and run.wake_at < time:
+            on_timers(book, shopper, time, now)
+            break
 
     shopper.profile = absorb(shopper.profile, event)
     shopper.profile_changed = True
-    if event.name in book.remembered:
-        shopper.history.add(event.name, Past(event.time, event.id, event.properties))
+    if name in book.remembered:
+        shopper.history.add(name, Past(time, event.id, event.properties))
     shopper.outcome.consents.extend(consents_of(event))
 
-    if shopper.live and (event.name in book.stop_names or event.name in book.wait_names):
+    if shopper.live and (name in book.stop_names or name in book.wait_names):
         for run in list(shopper.live.values()):
             journey = book.of(run.journey, run.version)
             if journey is not None:
                 _meets(book, journey, run, shopper, event)
     found = entries(book, event) if starts is None else starts
     if found:
-        facts = Facts(shopper, book.currency, event.time, "", event, event)
+        facts = Facts(shopper, book.currency, time, "", event, event)
         for entry in found:
             try:
                 _enter(book, entry, shopper, event, facts, late_event)
             except Exception as error:
-                guard.note(shopper, entry.journey, "trigger", "", error, event.time)
+                guard.note(shopper, entry.journey, "trigger", "", error, time)
 
 
 def on_timers(book: JourneyBook, shopper: Shopper, before: datetime, now: datetime | None) -> None:

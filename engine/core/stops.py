@@ -15,7 +15,7 @@ from engine.core.advance import stop
 from engine.core.book import JourneyBook
 from engine.core.conditions import holds
 from engine.core.facts_view import Facts, Properties
-from engine.core.shopper import Run, Shopper
+from engine.core.shopper import Shopper
 from engine.model.enrollment import IN_DOUBT, Enrollment
 from engine.model.event import Event
 from engine.model.journey import WITHOUT, Journey, Stop, WaitFor
@@ -132,18 +132,22 @@ def _matching_stop(
 
 def keep(shopper: Shopper, run: Enrollment) -> None:
     """Note the new state of ``run`` in the shopper and in what will be written."""
-    shopper.outcome.enrollments[run.id] = run
-    place = _place(run)
-    known = shopper.runs.get(place)
+    id, live = run.id, shopper.live
+    shopper.outcome.enrollments[id] = run
     if run.live:
-        shopper.live[run.id] = run
+        live[id] = run
     else:
-        shopper.live.pop(run.id, None)
-    if known is not None:
-        # A late trigger may have begun a run that is older than the last one.
-        active = any(r.status == "active" and _place(r) == place for r in shopper.live.values())
-        shopper.runs[place] = Run(max(known.started_at, run.entered_at), active)
-
-
-def _place(run: Enrollment) -> tuple[str, str]:
-    return run.journey, run.key
+        live.pop(id, None)
+    journey, key = run.journey, run.key
+    known = shopper.runs.get((journey, key))
+    if known is None:
+        return
+    # A late trigger may have begun a run that is older than the last one.
+    if run.entered_at > known.started_at:
+        known.started_at = run.entered_at
+    known.active = run.live and run.status == "active"
+    if not known.active:
+        for other in live.values():
+            if other.status == "active" and other.key == key and other.journey == journey:
+                known.active = True
+                break

@@ -26,7 +26,9 @@ from engine.model.journey import (
     Webhook,
 )
 
-PLATFORMS = ("google", "meta")
+#: The ad platforms that a list is kept at by API, and all.
+BY_API = ("google", "meta")
+PLATFORMS = (*BY_API, "tiktok", "pinterest", "x", "file")
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _AT_HOME = ("localhost", "127.0.0.1", "::1")
@@ -117,7 +119,8 @@ def _audience(context: Context, fields: Fields, path: str, following: str | None
     if platform not in PLATFORMS or not _NAME.fullmatch(name):
         hint = "write PLATFORM/NAME, for example google/left-behind"
         if name and platform not in PLATFORMS:
-            hint = did_you_mean(platform, PLATFORMS, otherwise="the platforms are google and meta")
+            there = f"the platforms are {', '.join(PLATFORMS)}"
+            hint = did_you_mean(platform, PLATFORMS, otherwise=there)
         context.report.add("J021", value.place, f"'{short(audience)}' is not an audience", hint)
         return None
     return AudienceStep(path, following, "add" if given[0] == "add" else "remove", audience)

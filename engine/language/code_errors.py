@@ -119,7 +119,8 @@ ERRORS = {
     "J021": (
         "not an audience",
         "An audience is PLATFORM/NAME, such as google/left-behind. The platforms are google and "
-        "meta; the name is made of small letters, digits and '-'.",
+        "meta, and those that get files: tiktok, pinterest, x, and file for all others. The name "
+        "is made of small letters, digits and '-'.",
     ),
     "J022": (
         "a wait that is none",

@@ -81,6 +81,7 @@ def _read(
     providers = read_entries(report, fields.get("providers"), "'providers'")
     topics = read_topics(report, fields.get("topics"))
     off = switched_off(report, fields.get("country rules"), rules)
+    lists, files = read_audiences(report, fields.get("audiences"), segments)
     return Policy(
         shop=shop,
         keywords=read_keywords(report, fields.get("keywords"), shop),
@@ -90,7 +91,8 @@ def _read(
         providers=_providers(report, providers),
         sending=read_sending(report, fields, providers, PROVIDERS),
         ads_consent=_ads_consent(fields),
-        audiences=read_audiences(report, fields.get("audiences"), segments),
+        audiences=lists,
+        audience_files=files,
         blast_radius=_blast_radius(report, fields),
         links=read_links(report, fields.get("links")),
         sms=read_sms(report, fields.get("sms")),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from engine.language.audiences import AUDIENCE, ID
+from engine.language.audiences import AUDIENCE, FORMATS, ID, TO
 from engine.language.audiences import KEYS as AUDIENCE_KEYS
 from engine.language.context import CHANNELS
 from engine.language.countries import DLT, SWITCH
@@ -267,10 +267,12 @@ _RULES: dict[str, Schema] = {
                     "login account": say(text(ID), "Google: the manager account, if any."),
                     "segment": say(text(), "The segment whose members are on it."),
                     "provider": say(choice(("api", "file")), "file: write files, send nothing."),
+                    "to": say(text(TO), "Files: a folder, sftp://user@host/…, s3://bucket/…"),
+                    "format": say(choice(FORMATS), "Files: csv, if nothing is said."),
                 },
             ),
         },
-        "The ad audiences that are kept up to date at Google and Meta.",
+        "The ad audiences that are kept up to date at Google and Meta, and files for all others.",
     ),
     "country rules": say(
         {

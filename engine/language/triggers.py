@@ -23,6 +23,7 @@ from engine.model.journey import (
     Exit,
     Trigger,
     WaitFor,
+    segment_test,
 )
 
 #: The kinds of trigger, and the keys that go with each besides those of all.
@@ -58,8 +59,9 @@ def read_trigger(context: Context, node: Tree) -> tuple[Trigger | None, Without 
         _check_key(context, key)
     again = _again(context, fields.get("again"))
     without = _without(context, fields.get("without"))
+    segment = ""
     if kind == "segment":
-        event, condition = _segment(context, fields)
+        event, condition, segment = _segment(context, fields)
     else:
         event = context.event(fields, "trigger") if kind == "event" else CALENDAR_REACHED
         condition = context.condition(fields.get("if"), "trigger/if")
@@ -71,7 +73,7 @@ def read_trigger(context: Context, node: Tree) -> tuple[Trigger | None, Without 
         calendar = _calendar(context, fields, kind)
     if event is None or kind is None or (kind in ("date", "every") and calendar is None):
         return None, without
-    return Trigger(event, condition, key, again, calendar), without
+    return Trigger(event, condition, key, again, calendar, segment), without
 
 
 def _kind(fields: Fields) -> str | None:
@@ -120,12 +122,12 @@ def _calendar(context: Context, fields: Fields, kind: str) -> Calendar | None:
     return Calendar(date, yearly, shift or timedelta(0), (), clock)
 
 
-def _segment(context: Context, fields: Fields) -> tuple[str | None, Condition | None]:
+def _segment(context: Context, fields: Fields) -> tuple[str | None, Condition | None, str]:
     """A segment is sugar for its event and a condition on the event's ``segment``."""
     report, node, test = context.report, fields.get("segment"), fields.get("if")
     own = context.condition(test, "trigger/if")
     if node is None:
-        return None, None
+        return None, None, ""
     what = Fields(report, node, "'segment'", ("entered", "left"))
     given = [name for name in ("entered", "left") if name in what]
     if len(given) != 1:
@@ -133,18 +135,18 @@ def _segment(context: Context, fields: Fields) -> tuple[str | None, Condition | 
             hint = "write {entered: big-spenders} or {left: big-spenders}"
             message = "a segment trigger has either 'entered' or 'left'"
             report.add("J011", node.place, message, hint)
-        return None, None
+        return None, None, ""
     name, place = what.text(given[0]), what.get(given[0])
     if name is None or place is None or (own is None and test is not None):
-        return None, None
-    source = f"event.segment == {name!r}"
+        return None, None, ""
+    source = segment_test(name)
     if own is not None:
         source += f" and ({own.source})"
     else:
         assert isinstance(place, Scalar)
         context.texts["trigger/if"] = place
     condition = read_condition(report, Scalar(place.place, source, False), "trigger/if")
-    return SEGMENT_ENTERED if given[0] == "entered" else SEGMENT_LEFT, condition
+    return SEGMENT_ENTERED if given[0] == "entered" else SEGMENT_LEFT, condition, name
 
 
 def _without(context: Context, node: Tree | None) -> Without | None:

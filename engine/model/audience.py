@@ -28,11 +28,32 @@ class AdList:
         return self.audience.partition("/")[0]
 
 
+@dataclass(frozen=True, slots=True)
+class AdFile:
+    """An audience that is written to files, as config/winback.yaml names it.
+
+    ``segment``  the segment whose members are on it besides those of journeys, "" for none.
+    ``to``       where its files go: a folder, ``sftp://user@host/path`` or ``s3://bucket/path``;
+                 "": nowhere, they stay in Winback's home.
+    ``format``   what they are there.
+    """
+
+    audience: str
+    segment: str = ""
+    to: str = ""
+    format: Literal["csv", "jsonl", "parquet"] = "csv"
+
+    @property
+    def platform(self) -> str:
+        return self.audience.partition("/")[0]
+
+
 class Hashed(NamedTuple):
     """One shopper as a platform is told of them: hashes only, in the platform's columns.
 
     ``email`` and ``phone`` are the hashes by which the platform finds people, "" for none;
-    they stand among ``cells`` too. ``region`` is the ISO country whose law counts.
+    they stand among ``cells`` too. ``region`` is the ISO country whose law counts; see
+    ``engine.model.adlaw``.
     """
 
     cells: tuple[str, ...]

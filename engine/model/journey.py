@@ -66,7 +66,8 @@ class Trigger:
 
     A ``calendar`` trigger is the event "Calendar Reached" with the journey's name in its
     property ``journey``, which the clock puts into the inbox when the time has come, so that a
-    calendar, like all else, is an event (its id makes it count once).
+    calendar, like all else, is an event (its id makes it count once). A trigger by a ``segment``
+    is the event of entering or leaving it, with a condition that names it.
     """
 
     event: str
@@ -74,6 +75,14 @@ class Trigger:
     key: Condition | None = None
     again: Again = Again()
     calendar: Calendar | None = None
+    segment: str = ""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it asks for more than which segment it is: some such events start no run."""
+        if self.condition is None:
+            return False
+        return not self.segment or self.condition.source != segment_test(self.segment)
 
 
 #: Path of the hidden wait that ``without`` in a trigger is compiled to, and the start of the paths
@@ -83,6 +92,11 @@ WITHOUT = "trigger/without"
 CALENDAR_REACHED = "Calendar Reached"
 SEGMENT_ENTERED = "Segment Entered"
 SEGMENT_LEFT = "Segment Left"
+
+
+def segment_test(name: str) -> str:
+    """The condition by which a trigger asks whether an event tells of that segment."""
+    return f"event.segment == {name!r}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import time, timedelta
 from typing import Literal
 
-from engine.model.audience import AdList
+from engine.model.audience import AdFile, AdList
 from engine.model.links import LinkRules
 from engine.model.sending import Sending
 from engine.model.texts import SmsRules
@@ -175,3 +175,5 @@ class Policy:
     keywords: Mapping[str, Keywords] = field(default_factory=dict)
     #: the ad audiences that are kept up to date by API, by name; all others are files
     audiences: Mapping[str, AdList] = field(default_factory=dict)
+    #: of the audiences that are files, those of which config/winback.yaml says more, by name
+    audience_files: Mapping[str, AdFile] = field(default_factory=dict)

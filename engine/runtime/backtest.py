@@ -316,8 +316,11 @@ class Backtest:
     def _learned(self, events: Iterable[Event]) -> Iterator[Event]:
         """The events from ``since`` on; those before have been learned."""
         since = self._since
+        if since is None:
+            yield from events
+            return
         for event in events:
-            if since is not None and event.time < since:
+            if event.time < since:
                 for simulation in self._simulations:
                     simulation.learn(event)
             else:

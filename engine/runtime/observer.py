@@ -77,19 +77,23 @@ class Reused(Outcome):
 
     def forget(self) -> None:
         """Be as new."""
-        self.enrollments.clear()
-        self.entered.clear()
-        self.stopped.clear()
-        self.qualified.clear()
-        self.messages.clear()
-        self.audiences.clear()
-        self.consents.clear()
-        self.emitted.clear()
-        self.jumps.clear()
-        self.too_late.clear()
-        self.failures.clear()
-        self.claims.clear()
-        self.traces.clear()
+        # Most are empty, and to ask costs less than to clear.
+        if self.traces:
+            self.traces.clear()
+        if self.enrollments:
+            self.enrollments.clear()
+            self.entered.clear()
+            self.stopped.clear()
+            self.qualified.clear()
+        if self.messages:
+            self.messages.clear()
+        if self.consents:
+            self.consents.clear()
+        for rare in (self.audiences, self.emitted, self.jumps, self.too_late, self.failures):
+            if rare:
+                rare.clear()
+        if self.claims:
+            self.claims.clear()
 
 
 class Untraced(Reused):
@@ -98,6 +102,9 @@ class Untraced(Reused):
     __slots__ = ()
 
     def mark(self, enrollment_id: str, path: str, verdict: str, why: str, at: datetime) -> None:
+        pass
+
+    def mark_wait(self, enrollment_id: str, path: str, until: datetime, at: datetime) -> None:
         pass
 
 

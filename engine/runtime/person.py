@@ -48,9 +48,10 @@ class Person:
 
     def note_sent(self, message: Message, longest: timedelta) -> None:
         """Note it for the caps, of which the longest looks so far back."""
-        since = message.due_at - longest
-        recent = [one for one in self.sent if one.at > since]
-        self.sent = (*recent, Sent(message.channel, message.topic, message.due_at))
+        sent, due_at = self.sent, message.due_at
+        if sent and sent[0].at <= (since := due_at - longest):
+            sent = tuple(one for one in sent if one.at > since)
+        self.sent = (*sent, Sent(message.channel, message.topic, due_at))
 
     def look_ahead(self) -> None:
         """Work out ``next_at``."""
@@ -70,12 +71,15 @@ class Person:
         shopper = self.shopper
         live = shopper.live
         if live:
-            busy = {message.enrollment_id for message in self.waiting}
-            for run in list(live.values()):
-                if run.status == "finished" and not run.on_audience and run.id not in busy:
-                    del live[run.id]
-            if not live:
-                shopper.live = {}  # a dict that was larger stays so
+            over = [r.id for r in live.values() if r.status == "finished" and not r.on_audience]
+            if over and self.waiting:
+                busy = {message.enrollment_id for message in self.waiting}
+                over = [id for id in over if id not in busy]
+            if len(over) == len(live):
+                shopper.live = live = {}  # a dict that was larger stays so
+            else:
+                for id in over:
+                    del live[id]
         if shopper.triggers and not live and not self.waiting:
             shopper.triggers = {}
 

@@ -22,9 +22,12 @@ from datetime import timedelta
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from engine.errors import ConfigError, DeliveryError, OutcomeUnknown
+from engine.model.adlaw import may_be_told
 from engine.model.audience import AdList, Listed, Progress, Taken
 from engine.model.policy import Policy
 from engine.ports import AdPlatform
+from engine.runtime.letting_go import letting_go
+from engine.runtime.replacing import go_on
 from engine.runtime.shell import Shell
 from engine.store import listing_calls as calls_store
 from engine.store import listing_feed as feed_store
@@ -32,6 +35,7 @@ from engine.store import listing_off as off_store
 from engine.store import listings as listings_store
 from engine.store.database import Connection
 from engine.store.listings import Coming, Fresh, Member
+from engine.store.replacing import session_open
 
 #: Members read, hashed and made ready at a time.
 PREPARED = 2_000
@@ -42,16 +46,10 @@ LOOK, LOOK_MOST = 1.0, 300.0
 LOOKS = 20
 #: Real seconds that a row which failed for the moment waits, and an audience that is refused.
 AGAIN, REFUSED = 5.0, 600.0
+#: The part of a platform's requests a minute that additions may use.
+ADDITIONS = 0.75
 #: How far back suppressions are looked at each time; the daily look sees all.
 SUPPRESSIONS = timedelta(days=1)
-
-#: The law of these wants a yes before anybody's data goes to an ad platform: the EEA, the United
-#: Kingdom and Switzerland, as Google's EU user consent policy names them.
-ASKS = frozenset(
-    {"AT", "BE", "BG", "CH", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GR", "HR"}
-    | {"HU", "IE", "IS", "IT", "LI", "LT", "LU", "LV", "MT", "NL", "NO", "PL", "PT", "RO", "SE"}
-    | {"SI", "SK"}
-)
 
 
 @dataclass(slots=True)
@@ -86,11 +84,7 @@ class Pusher:
 
     def letting_go(self) -> bool:
         """Whether somebody waits to be let go whom a platform may be told of now."""
-        audiences = self.audiences()
-        if not audiences:
-            return False
-        with self.shell.database.probing() as connection:
-            return off_store.letting_go(connection, audiences, self.shell.clock.now())
+        return letting_go(self.shell)
 
     def open(self, name: str) -> AdPlatform:
         """The platform of that name, opened once. Raises ``ConfigError``."""
@@ -98,41 +92,51 @@ class Pusher:
             self._open[name] = self.platform(name)
         return self._open[name]
 
-    def push(self, seconds: float = 3.0, only: Sequence[str] = ()) -> list[Pushed]:
+    def push(
+        self, seconds: float = 3.0, only: Sequence[str] = (), *, additions: bool = True
+    ) -> list[Pushed]:
         """Bring the audiences (``only`` those named) as far as ``seconds`` of real time allow.
-        Before each round of additions, one batch an audience, all let go whom they must."""
+        Before each round of ``additions``, one batch an audience, all let go whom they must."""
         lists = {n: a for n, a in self.audiences().items() if not only or n in only}
         deadline = self.timer() + seconds
         done = {name: Pushed(name) for name in lists}
         more = True
         while more:
             more = False
-            for additions in (False, True):
+            for adding in (False, True) if additions else (False,):
+                # One call each in turn: a list that loses somebody all the time holds up no other.
                 for name, ad_list in lists.items():
-                    more |= self._turn(ad_list, done[name], additions)
+                    more |= self._turn(ad_list, done[name], adding)
             more &= self.timer() < deadline
         return list(done.values())
 
     def _turn(self, ad_list: AdList, done: Pushed, additions: bool) -> bool:
-        """Let go all that are to go, then add one batch if ``additions``; whether it was one."""
+        """Let go one batch, then add one if ``additions``; whether there was any."""
         if done.problem or done.busy:
             return False
         with listings_store.locked(self.shell.database, ad_list.audience) as have:
             if not have:
                 done.busy = True
                 return False
+            if ad_list.segment and not additions:
+                self._feed(ad_list)  # whether or not the platform can be told of it
             try:
                 platform = self.open(ad_list.platform)
                 turn = _Turn(self.shell, platform, ad_list, self.shell.policy(), done, self.timer)
                 turn.recover(self.settled)
-                if ad_list.segment and not additions:
-                    turn.feed()
-                while turn.remove():
-                    pass
-                return additions and not done.problem and turn.add()
+                removed = turn.remove()
+                added = additions and not done.problem and go_on(turn)
+                return removed or added
             except (DeliveryError, OutcomeUnknown, ConfigError) as error:
                 done.problem = str(error)
                 return False
+
+    def _feed(self, ad_list: AdList) -> None:
+        """Want the members of the segment on the list, and nobody else on its account."""
+        place = place_of(ad_list.segment)
+        with self.shell.database.probing() as connection:
+            now = self.shell.clock.now()
+            feed_store.feed(connection, ad_list.audience, ad_list.segment, place, now)
 
 
 @dataclass(slots=True)
@@ -145,6 +149,8 @@ class _Turn:
     policy: Policy
     done: Pushed
     timer: Callable[[], float]
+    #: when the claim began whose call is to come
+    start: float = 0.0
 
     @property
     def audience(self) -> str:
@@ -154,13 +160,6 @@ class _Turn:
         now = self.shell.clock.now()
         with self.shell.database.probing() as connection:
             calls_store.recover(connection, self.audience, now, now - self.shell.real(settled))
-
-    def feed(self) -> None:
-        """Want the members of the segment on the list, and nobody else on its account."""
-        segment = self.ad_list.segment
-        with self.shell.database.connection() as connection:
-            now = self.shell.clock.now()
-            feed_store.feed(connection, self.audience, segment, place_of(segment), now)
 
     def remove(self) -> bool:
         """Mark who is to come off, hear what the platform has done, and send one batch of
@@ -173,13 +172,26 @@ class _Turn:
             gone += off_store.refused(connection, self.audience, consent, now, since)
             self.done.let_go += gone
             off_store.drop_unsent(connection, self.audience, now)
+            waits = session_open(connection, self.audience)
         self._look()
-        return self._may_call() and self._remove()
+        return not waits and self.may_call() and self._remove()
 
     def add(self) -> bool:
         """Send one batch of additions, after making it ready; False when there is none."""
-        if not self._may_call():
+        request = str(uuid4())
+        members = self.claim(request)
+        if not members:
             return False
+        told = [Listed(m.cells, m.consented) for m in members]
+        if self.call(request, lambda: self.platform.add(self.ad_list, told, request)):
+            self.done.added += len(members)
+        return True
+
+    def claim(self, request: str) -> list[Member]:
+        """Make a batch of additions ready and claim it for a request; nobody when there is none,
+        or nothing may be sent."""
+        if not self.may_call(ADDITIONS):
+            return []
         while True:
             with self.shell.database.probing() as connection:
                 listings_store.adopt(connection, self.audience)
@@ -188,28 +200,37 @@ class _Turn:
             if len(rows) >= self.platform.batch or not self._prepare():
                 break
         if not rows:
-            return False
-        request, start = str(uuid4()), self.timer()
+            return []
+        self.start = self.timer()
         with self.shell.database.probing() as connection:
-            members = listings_store.claim_additions(
+            return listings_store.claim_additions(
                 connection, self.audience, request, rows, self.policy.ads_consent, now
             )
-        if not members:
-            return False
-        told = [Listed(m.cells, m.consented) for m in members]
-        if self._call(request, start, lambda: self.platform.add(self.ad_list, told, request)):
-            self.done.added += len(members)
-        return True
 
-    def _may_call(self) -> bool:
+    def may_call(self, share: float = 1.0) -> bool:
+        """Whether the platform may be called now. Of its requests a minute additions leave a part
+        to removals, and these are spread out once half are made, lest they run out; and so of
+        its requests a day, which are counted back from now, so that they are never too many by
+        whatever clock the platform begins its day."""
+        most, platform = self.platform.per_minute, self.platform.name
+        long, seconds = self.platform.longer
         with self.shell.database.probing() as connection:
             now = self.shell.clock.now()
             self.done.problem = calls_store.held(connection, self.audience, now)
-            since = now - self.shell.real(60.0)
-            made = calls_store.made_since(connection, self.platform.name, since)
-        if not self.done.problem and made >= self.platform.per_minute:
-            self.done.problem = f"{self.platform.name} takes no more requests this minute"
-        return not self.done.problem
+            made = calls_store.made_since(connection, platform, now - self.shell.real(60.0))
+            lists = sum(one.platform == platform for one in self.policy.audiences.values())
+            apart = now - self.shell.real(120.0 * lists / most)
+            rest = made >= most / 2 and calls_store.called_since(connection, self.audience, apart)
+            lately = calls_store.made_since(connection, platform, now - self.shell.real(seconds))
+        if not self.done.problem and made >= most * share:
+            self.done.problem = f"{platform} takes no more requests this minute"
+        if not self.done.problem and lately >= long * share:
+            what = "all but removals wait" if share < 1.0 else "all wait"
+            self.done.problem = (
+                f"{platform} has had {lately:,} of {long:,} requests in {seconds / 3600:.0f} "
+                f"hours: {what} until it takes more"
+            )
+        return not self.done.problem and not (rest and share == 1.0)
 
     def _prepare(self) -> int:
         """Hash some of those who are coming and make them ready; gives how many."""
@@ -233,7 +254,7 @@ class _Turn:
     def _hashed(self, one: Coming) -> Fresh | None:
         """None for one whom the platform could not find, or whose law wants a yes."""
         row = self.platform.row(one.profile_id, one.traits, self.policy.shop.country)
-        if row is None or (row.region in ASKS and not one.yes):
+        if row is None or not may_be_told(row.region, one.yes):
             return None
         return Fresh(
             one.profile_id,
@@ -246,7 +267,8 @@ class _Turn:
         )
 
     def _remove(self) -> bool:
-        request, start = str(uuid4()), self.timer()
+        request = str(uuid4())
+        self.start = self.timer()
         with self.shell.database.probing() as connection:
             now = self.shell.clock.now()
             members = listings_store.claim_removals(
@@ -263,15 +285,15 @@ class _Turn:
         if not known:
             return bool(members)
         told = [Listed(_without(m)) for m in known]
-        if self._call(request, start, lambda: self.platform.remove(self.ad_list, told, request)):
+        if self.call(request, lambda: self.platform.remove(self.ad_list, told, request)):
             self.done.removed += len(known)
         return True
 
-    def _call(self, request: str, start: float, call: Callable[[], Taken]) -> bool:
+    def call(self, request: str, call: Callable[[], Taken]) -> bool:
         """Make the call and write down what came of it; False when some members kept it from
         being taken, and the others may go alone. Raises what stops this audience for now."""
         self.done.requests += 1
-        wire = (self.timer() - start) * 1000
+        wire = (self.timer() - self.start) * 1000
         try:
             taken = call()
         except OutcomeUnknown as error:

@@ -5,7 +5,9 @@ profile, a stop that was missed. Of the platform's side only its own figure can 
 of those it could match, and it is held against that of the day before: where it has fallen and
 ours has not, the platform has lost members (Google lets go after 540 days, a person may have
 emptied the list), and all are sent again. More than we put there is somebody else's doing, which
-only a person can judge; it is said.
+only a person can judge; it is said, with the command that replaces the list. Not done by itself:
+the figures are of people and devices, rounded and estimated, and whom somebody else has put there
+would be lost.
 """
 
 from __future__ import annotations
@@ -80,7 +82,10 @@ def _look(pusher: Pusher, ad_list: AdList) -> Day:
             mended += views_store.send_again(connection, name, now)
             note = "the platform has lost members; all are sent again"
         elif beyond(confirmed, size):
-            note = "the platform has more people than Winback put there: does somebody else add?"
+            note = (
+                "the platform has more people than Winback put there: does somebody else add? "
+                f"`winback audience replace {name}` takes them off"
+            )
         day = Day(name, now, confirmed, size.low, size.high, mended, note)
         views_store.note_day(connection, day)
         views_store.tidy(connection, name, now - KEPT)

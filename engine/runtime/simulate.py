@@ -92,7 +92,8 @@ class Simulation:
         self._uncapped = frozenset(uncapped(policy))
         #: What a timer makes of the profile is not known to a message that was due before it.
         self._go = self._fire_each if changes_judgement(chosen) else self._fire
-        self._longest_cap = max((cap.within for cap in policy.caps), default=None)
+        caps = () if bare else policy.caps
+        self._longest_cap = max((cap.within for cap in caps), default=None)
         self._keepsakes = Keepsakes(chosen, self.book, watched=self._observed, written=written)
         #: before it only ``learn`` was called: calendars of then began nothing
         self._since: datetime | None = None
@@ -324,28 +325,30 @@ class Simulation:
         person.look_ahead()
 
     def _take_in(self, person: Person, outcome: Outcome) -> None:
+        entered, qualified, stopped = outcome.entered, outcome.qualified, outcome.stopped
         for id, run in outcome.enrollments.items():
-            tally = self.tallies[run.journey]
-            if id in outcome.qualified or (
-                id in outcome.entered and run.journey not in self._wait_first
-            ):
+            journey = run.journey
+            if id in qualified or (id in entered and journey not in self._wait_first):
+                tally = self.tallies[journey]
                 tally.enrolled += 1
                 tally.held_out += run.held_out
-            if id in outcome.stopped and run.qualified:
+            if id in stopped and run.qualified:
+                tally = self.tallies[journey]
                 tally.stopped += 1
                 tally.goals += run.goal
-            if run.status != "active" and run.journey in self._always:
+            if run.status != "active" and journey in self._always:
                 person.forget_run(run)
         for consent in outcome.consents:
             place = (consent.channel, consent.topic)
             known = person.consents.get(place)
             stands = consent if known is None else stricter(known, consent)
             person.consents = {**person.consents, place: stands}
-        stopped = outcome.stopped
-        if stopped and person.waiting:
-            person.waiting = tuple(m for m in person.waiting if m.enrollment_id not in stopped)
+        waiting = person.waiting
         if outcome.messages:
-            person.waiting += tuple(m for m in outcome.messages if m.enrollment_id not in stopped)
+            waiting = (*waiting, *outcome.messages)
+        if waiting and stopped:
+            waiting = tuple(m for m in waiting if m.enrollment_id not in stopped)
+        person.waiting = waiting
 
     def _deliver(self, person: Person, now: datetime) -> None:
         while waiting := person.waiting:

@@ -29,7 +29,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain, count, islice
 from pathlib import Path
@@ -37,12 +37,16 @@ from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from engine.clock import Clock
+from engine.model.adlaw import may_be_told
+from engine.model.audience import AdFile
 from engine.model.policy import Policy
 from engine.runtime.listfile import NewFile, digest_of, rows_of
 
 BATCH = 500
+#: How often a list is written though nothing tells of a change: a new address, an erased profile.
+DAILY = timedelta(days=1)
 
-_COUNTS = ("members", "added", "removed", "held", "unusable")
+_COUNTS = ("members", "added", "removed", "held", "unusable", "unasked")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -55,6 +59,8 @@ class Membership(Protocol):
     def traits(self) -> dict[str, Any]: ...
     @property
     def stays(self) -> bool: ...
+    @property
+    def yes(self) -> bool: ...
     @property
     def coming(self) -> list[UUID]: ...
     @property
@@ -71,6 +77,8 @@ class Book(Protocol):
 
     def due(self) -> list[str]: ...
     def all(self) -> list[str]: ...
+    def stale(self, before: datetime) -> list[str]: ...
+    def written(self, audience: str, at: datetime, members: int) -> None: ...
     def lock(self, audience: str) -> bool: ...
     def listed(self, audience: str) -> Iterator[Membership]: ...
     def others(self, audience: str, also: Sequence[int]) -> Iterator[Membership]: ...
@@ -84,7 +92,9 @@ class Platform(Protocol):
 
     @property
     def header(self) -> str: ...
-    def line(self, profile_id: int, traits: Mapping[str, Any], region: str) -> str | None: ...
+    def told(
+        self, profile_id: int, traits: Mapping[str, Any], region: str
+    ) -> tuple[str | None, str]: ...
 
 
 class Database(Protocol):
@@ -99,7 +109,8 @@ Held = Callable[[Any, list[int]], set[int]]
 @dataclass(frozen=True, slots=True)
 class AudienceSync:
     """What one audience's new file says. ``held``: kept back by an event not yet worked;
-    they come with the next run. ``unusable``: no email or phone the platform could know."""
+    they come with the next run. ``unusable``: no email or phone the platform could know;
+    ``unasked``: the law of their country wants a yes, and they have not said it."""
 
     audience: str
     members: int
@@ -107,14 +118,28 @@ class AudienceSync:
     removed: int
     held: int
     unusable: int
+    unasked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What one audience's hand-over said. ``problem``: why it could not, "" if it could."""
+
+    audience: str
+    members: int = 0
+    added: int = 0
+    removed: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """``problems`` tells in words which audiences could not be written, and what to do."""
+    """``problems`` tells in words which audiences could not be written, and what to do;
+    ``handed`` which lists went to their places."""
 
     audiences: tuple[AudienceSync, ...] = ()
     problems: tuple[str, ...] = ()
+    handed: tuple[Handed, ...] = ()
 
 
 def sync_audiences(
@@ -126,18 +151,24 @@ def sync_audiences(
     book: Callable[[Any, Literal["opt-in", "opt-out"]], Book],
     platforms: Mapping[str, Platform],
     held: Held,
+    feed: Callable[[AdFile], None] = lambda _: None,
     everything: bool = False,
 ) -> SyncReport:
     """Bring the files of every audience with changes up to date, one transaction each.
 
-    ``directory`` is Winback's home. ``everything`` rewrites the lists without changes too,
+    ``directory`` is Winback's home. ``feed`` is to want the members of its segment on a list.
+    ``everything`` rewrites the lists without changes too,
     which finds new addresses and late permissions; meant for once a day. An audience that
     another process is writing is left to it. One that cannot be written is reported and does
     not keep the others back.
     """
+    for ad_file in policy.audience_files.values():
+        if ad_file.segment:
+            feed(ad_file)
     with database.connection() as connection:
         store = book(connection, policy.ads_consent)
         names = store.all() if everything else store.due()
+        names = sorted({*names, *store.stale(clock.now() - DAILY)})
     names = [name for name in names if name not in policy.audiences]  # these go by API
     done: list[AudienceSync] = []
     problems: list[str] = []
@@ -158,6 +189,7 @@ def sync_audiences(
                 if store.lock(name):
                     work = _Sync(name, folder, platform, policy.shop.country, clock.now())
                     done.append(work.run(store, partial(held, connection)))
+                    store.written(name, clock.now(), done[-1].members)
         except OSError as error:
             problems.append(
                 f"audience {name!r} is not written: {error.strerror or error} "
@@ -177,11 +209,7 @@ class _Sync:
     now: datetime
     old: dict[bytes, bool] = field(default_factory=dict)  # digest of a row -> is it still there
     fresh: set[bytes] = field(default_factory=set)
-    counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(
-            ("members", "added", "removed", "held", "unusable"), 0
-        )
-    )
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTS, 0))
 
     def run(self, book: Book, held: Callable[[list[int]], set[int]]) -> AudienceSync:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -216,12 +244,12 @@ class _Sync:
             off: list[tuple[int, UUID]] = []
             unusable: list[tuple[int, UUID]] = []
             for m in batch:
-                line = self._line(m)
+                line, allowed = self._line(m)
                 off += _rows(m, m.leaving)
-                if line is not None and m.stays and digest_of(line) in self.old:
+                if line is not None and allowed and digest_of(line) in self.old:
                     self._write(line, new_list)
                     on += _rows(m, m.coming)
-                elif line is not None and m.stays:
+                elif line is not None and allowed:
                     again.append(m.profile_id)
                 else:
                     if line is not None:
@@ -244,11 +272,11 @@ class _Sync:
         on: list[tuple[int, UUID]] = []
         off: list[tuple[int, UUID]] = []
         unusable: list[tuple[int, UUID]] = []
-        lines = [(m, self._line(m)) for m in batch]
+        lines = [(m, *self._line(m)) for m in batch]
         fenced = held([m.profile_id for m in batch])
-        for m, line in lines:
-            if line is None:
-                self.counts["unusable"] += 1
+        for m, line, allowed in lines:
+            if line is None or (m.stays and not allowed):
+                self.counts["unusable" if line is None else "unasked"] += 1
                 unusable += _rows(m, m.coming + m.staying)
             elif m.profile_id in fenced or not m.stays:
                 self.counts["held"] += 1
@@ -289,8 +317,10 @@ class _Sync:
             new_list.write(line)
             self.counts["members"] += 1
 
-    def _line(self, m: Membership) -> str | None:
-        return self.platform.line(m.profile_id, m.traits, self.region)
+    def _line(self, m: Membership) -> tuple[str | None, bool]:
+        """The member's line, and whether it may stay or come."""
+        line, law = self.platform.told(m.profile_id, m.traits, self.region)
+        return line, m.stays and may_be_told(law, m.yes)
 
 
 def _rows(m: Membership, enrollments: list[UUID]) -> list[tuple[int, UUID]]:

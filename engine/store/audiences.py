@@ -2,52 +2,58 @@
 
 One row of ``audience_member`` per run: a profile is on a list while any of its runs wants it.
 ``wanted`` is the journey's word (and false as soon as the run is stopped), ``listed`` what the
-last file said. A profile that is wanted is yet kept off while it has neither email nor phone,
-or without its consent to the channel ``ads``.
+last file said. A profile that is wanted is yet kept off while it has neither email nor phone, one
+of them is blocked, or without its consent to the channel ``ads``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Literal, LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
 
+from engine.store.ads_consent import BLOCKED, NO_NO, YES, AdsConsent
 from engine.store.database import Connection
-
-AdsConsent = Literal["opt-in", "opt-out"]
 
 #: Rows that the server-side cursor fetches at a time: some hundreds of kB of traits.
 FETCH = 1000
 
-#: The latest word on ads stands, as everywhere; at the same time, the no.
-_LATEST: LiteralString = """(select c.granted from consent c
-        where c.profile_id = m.profile_id and c.channel = 'ads'
-        order by c.at desc, c.granted limit 1)"""
 _REACHABLE: LiteralString = "(coalesce(p.traits ->> 'email', p.traits ->> 'phone', '') <> '')"
-_ALLOWED: LiteralString = f"({_REACHABLE} and coalesce({_LATEST}, %(opt_out)s))"
-_WANTED: LiteralString = "(m.wanted and e.status is distinct from 'stopped')"
+_ALLOWED: LiteralString = f"({_REACHABLE} and {NO_NO} and not {BLOCKED})"
+#: By a run that is not stopped, or by a segment that the shopper is in at this moment.
+_WANTED: LiteralString = """(m.wanted and e.status is distinct from 'stopped'
+    and (m.segment = '' or exists (select from segment_member s where s.member
+        and s.profile_id = m.profile_id and s.segment = m.segment)))"""
 
 _JOINED: LiteralString = """audience_member m
     join profile p on p.id = m.profile_id
     left join enrollment e on e.profile_id = m.profile_id and e.id = m.enrollment_id"""
 
+#: Blocks of the last day before the latest are looked at each time; the daily rewrite sees all.
 _DUE: LiteralString = f"""
 select distinct m.audience from {_JOINED}
 where m.wanted <> m.listed and (
     m.listed
-    or ({_WANTED} and {_ALLOWED} and (m.synced_at is null or m.synced_at < m.changed_at)))
+    or ({_WANTED} and {_ALLOWED} and (m.synced_at is null or m.synced_at < m.changed_at
+        or exists (select from consent c where c.profile_id = m.profile_id
+            and c.channel = 'ads' and c.at >= m.synced_at))))
 union
 select distinct m.audience from {_JOINED}
-where m.listed and not {_LATEST} and m.profile_id in (
+where m.listed and not {NO_NO} and m.profile_id in (
     select profile_id from consent where channel = 'ads' and not granted)
+union
+select distinct m.audience from audience_member m
+  join identity i on i.profile_id = m.profile_id
+  join suppression s on s.address = i.identifier
+ where m.listed and s.at >= (select max(at) - interval '1 day' from suppression)
 order by 1"""
 
 _MEMBERS: LiteralString = f"""
 select m.profile_id, p.traits,
-    bool_or({_WANTED}) and {_ALLOWED},
+    bool_or({_WANTED}) and {_ALLOWED}, {YES},
     coalesce(array_agg(m.enrollment_id) filter (where {_WANTED} and not m.listed), '{{}}'),
     coalesce(array_agg(m.enrollment_id) filter (where not {_WANTED} and m.listed), '{{}}'),
     coalesce(array_agg(m.enrollment_id) filter (where {_WANTED} and m.listed), '{{}}')
@@ -67,13 +73,15 @@ _OTHERS: LiteralString = (
 class Membership(msgspec.Struct, frozen=True, gc=False):
     """One profile's place on one audience, with the runs that want it.
 
-    ``stays``     it is to be on the next file. ``coming`` runs want it and are not yet on the
+    ``stays``     it is to be on the next file, if the law of its country lets it; ``yes``: it
+    said so itself. ``coming`` runs want it and are not yet on the
     file, ``leaving`` were on it and no longer want it, ``staying`` are on it and want it.
     """
 
     profile_id: int
     traits: dict[str, Any]
     stays: bool
+    yes: bool
     coming: list[UUID]
     leaving: list[UUID]
     staying: list[UUID]
@@ -91,13 +99,31 @@ class AudienceStore:
 
         Reads only rows in need of a change (a partial index) and the shoppers who refused
         ads. What changes without either, such as a new email address, is found by the daily
-        rewrite of every list.
+        rewrite of every list (``stale``).
         """
         return self._names(_DUE)
 
     def all(self) -> list[str]:
         """Every audience that has or had a member."""
         return self._names("select distinct audience from audience_member order by 1")
+
+    def stale(self, before: datetime) -> list[str]:
+        """Audiences that were last written before that time, though they have no member left."""
+        rows = self._connection.execute(
+            "select audience from audience_size group by 1 having max(at) < %s order by 1",
+            [before],
+        ).fetchall()
+        return [name for (name,) in rows]
+
+    def written(self, audience: str, at: datetime, members: int) -> None:
+        """Note that the list was written as a whole, with that many members."""
+        self._connection.execute(
+            """
+            insert into audience_size (audience, at, confirmed, mended) values (%s, %s, %s, 0)
+            on conflict do nothing
+            """,
+            [audience, at, members],
+        )
 
     def lock(self, audience: str) -> bool:
         """Take the audience until the transaction ends; False when another process has it."""

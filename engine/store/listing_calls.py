@@ -156,6 +156,25 @@ def to_look_at(connection: Connection, audience: str, now: datetime, limit: int)
     return [Looked(*row) for row in rows]
 
 
+def calls_due(connection: Connection, audiences: Iterable[str], now: datetime) -> bool:
+    """Whether a platform is to be asked for its progress now or told of a removal, and may be."""
+    row = connection.execute(
+        """
+        select exists (
+            select from unnest(%(audiences)s::text[]) as a(audience)
+             where (exists (select from audience_request r where r.audience = a.audience
+                              and r.status = 'sent' and r.look_at <= %(now)s)
+                    or exists (select from audience_listing l where l.audience = a.audience
+                              and l.off_at is not null and l.status in ('sent', 'confirmed')
+                              and l.try_at <= %(now)s and not l.again))
+               and not exists (select from audience_hold h where h.until > %(now)s
+                           and h.subject in (a.audience, split_part(a.audience, '/', 1))))
+        """,
+        {"audiences": texts(audiences), "now": now},
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
 def look_later(connection: Connection, request: str, at: datetime) -> None:
     connection.execute(
         "update audience_request set looks = looks + 1, look_at = %s where id = %s", [at, request]
@@ -284,10 +303,23 @@ def drop_request(connection: Connection, request: str) -> None:
 def made_since(connection: Connection, platform: str, since: datetime) -> int:
     """Calls that changed a list of the platform since then, whatever came of them."""
     row = connection.execute(
-        "select count(*) from audience_request where platform = %s and claimed_at > %s",
+        """
+        select count(*) from audience_request
+         where platform = %s and claimed_at > %s and action <> 'file'
+        """,
         [platform, since],
     ).fetchone()
     return int(row[0]) if row else 0
+
+
+def called_since(connection: Connection, audience: str, since: datetime) -> bool:
+    """Whether a call has changed this list since then."""
+    row = connection.execute(
+        "select exists (select from audience_request where platform = %s and audience = %s"
+        " and claimed_at > %s)",
+        [audience.partition("/")[0], audience, since],
+    ).fetchone()
+    return row is not None and bool(row[0])
 
 
 def hold(connection: Connection, subject: str, until: datetime, reason: str) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import LiteralString
 
+from engine.store.ads_consent import BLOCKED, NO_NO, AdsConsent
 from engine.store.database import Connection, texts
-from engine.store.listings import _BLOCKED, _NO_NO, _WANTED, AdsConsent
+from engine.store.listing_feed import bought
+from engine.store.listings import _WANTED
 
 _LIVE: LiteralString = "l.off_at is null and l.status not in ('removing', 'removed')"
 
@@ -15,8 +17,9 @@ _LIVE: LiteralString = "l.off_at is null and l.status not in ('removing', 'remov
 def let_go(connection: Connection, audience: str, now: datetime) -> int:
     """Mark those off whose runs have given up their places; gives how many.
 
-    Reads only what has changed (a partial index). ``off_at`` is when the order that stopped the
-    last of the runs was accepted; without one, when the place was given up.
+    Reads only what has changed (a partial index). ``off_at`` is when the order was accepted that
+    stopped the last of the runs, or that led out of the segment; without one, when the place was
+    given up.
     """
     rows = connection.execute(
         f"""
@@ -27,12 +30,12 @@ def let_go(connection: Connection, audience: str, now: datetime) -> int:
         given_up as (
             update audience_member m set listed = false, synced_at = null
               from free where m.ctid = free.ctid
-            returning m.profile_id, m.enrollment_id, m.changed_at),
+            returning m.profile_id, m.enrollment_id, m.changed_at, m.segment),
         gone as (
             select g.profile_id,
                    (array_agg(coalesce(v.received_at, g.changed_at)
                         order by g.changed_at desc))[1] as off_at,
-                   bool_or(v.id is not null) as stopped
+                   bool_or(v.id is not null or {bought("g")}) as stopped
               from given_up g
               left join enrollment r on r.profile_id = g.profile_id and r.id = g.enrollment_id
               left join event v on v.id = r.stopped_by and r.status = 'stopped'
@@ -67,7 +70,7 @@ def refused(
          where p.id = l.profile_id and l.audience = %(audience)s and {_LIVE}
            and l.profile_id in (
                 select profile_id from consent where channel = 'ads' and not granted)
-           and not {_NO_NO}
+           and not {NO_NO}
         """,
         parameters,
     ).rowcount
@@ -96,7 +99,7 @@ def unwanted(connection: Connection, audience: str, consent: AdsConsent, now: da
                                  then 'left' else 'erased' end
          where l.audience = %(audience)s and {_LIVE}
            and not (exists (select from profile p where p.id = l.profile_id
-                              and {_NO_NO} and not {_BLOCKED})
+                              and {NO_NO} and not {BLOCKED})
                     and {_WANTED})
         """,
         {"audience": audience, "now": now, "opt_out": consent == "opt-out"},

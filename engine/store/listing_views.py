@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from engine.store.database import Connection, ids, texts
+from engine.store.listing_feed import BOUGHT
 
 #: Rows that the server-side cursor fetches at a time.
 FETCH = 1000
@@ -38,9 +39,12 @@ class Figures(NamedTuple):
 
 def figures(connection: Connection, audiences: Sequence[str], now: datetime) -> list[Figures]:
     rows = connection.execute(
-        """
+        f"""
         select a.audience, w.wanted, w.listed, l.ready, l.sent, l.confirmed, l.refused, l.leaving,
-               l.removed, l.still + w.still, l.p50, l.p99, l.most,
+               l.removed,
+               l.still + w.still
+                   + (select count(*) from ({BOUGHT}) b where b.audience = a.audience),
+               l.p50, l.p99, l.most,
                coalesce((select reason from audience_hold h where h.until > %(now)s
                    and h.subject in (a.audience, split_part(a.audience, '/', 1)) limit 1), '')
           from unnest(%(audiences)s::text[]) as a(audience)
@@ -250,7 +254,7 @@ class OnLists(NamedTuple):
 
 def on_lists(connection: Connection) -> OnLists:
     row = connection.execute(
-        """
+        f"""
         select (select count(*) from audience_listing
                  where status = 'confirmed' and off_at is null),
                (select count(*) from audience_listing
@@ -260,7 +264,8 @@ def on_lists(connection: Connection) -> OnLists:
                  where off_reason = 'stopped' and off_at is not null and status <> 'removed')
                + (select count(*) from audience_member m
                     join enrollment r on r.profile_id = m.profile_id and r.id = m.enrollment_id
-                   where m.listed and not m.wanted and r.status = 'stopped'),
+                   where m.listed and not m.wanted and r.status = 'stopped')
+               + (select count(*) from ({BOUGHT}) b),
                count(delay), percentile_cont(0.5) within group (order by delay),
                percentile_cont(0.99) within group (order by delay),
                (select max(wire_ms)::float8 from audience_request where action = 'add')

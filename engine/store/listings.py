@@ -11,26 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Literal, LiteralString, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
+from engine.store.ads_consent import BLOCKED, NO_NO, YES, AdsConsent
 from engine.store.database import Connection, Database, ids, texts, to_json
 from engine.store.lanes import FENCE
-
-AdsConsent = Literal["opt-in", "opt-out"]
-
-#: The latest word on ads, for each of the two things that platforms ask about; of two at once,
-#: the no. A word on any other topic ("*", "offers") is about both.
-_DATA: LiteralString = """(select c.granted from consent c
-    where c.profile_id = p.id and c.channel = 'ads' and c.topic <> 'ad_personalization'
-    order by c.at desc, c.granted limit 1)"""
-_PERSONAL: LiteralString = """(select c.granted from consent c
-    where c.profile_id = p.id and c.channel = 'ads' and c.topic <> 'ad_user_data'
-    order by c.at desc, c.granted limit 1)"""
-_YES: LiteralString = f"(coalesce({_DATA}, false) and coalesce({_PERSONAL}, false))"
-_NO_NO: LiteralString = f"(coalesce({_DATA}, %(opt_out)s) and coalesce({_PERSONAL}, %(opt_out)s))"
-_BLOCKED: LiteralString = """exists (select from identity i
-    join suppression s on s.address = i.identifier where i.profile_id = p.id)"""
 
 #: That a run still wants the shopper of listing ``l`` on its list.
 _WANTED: LiteralString = """exists (select from audience_member w
@@ -81,7 +67,7 @@ def coming(
     rows = connection.execute(
         f"""
         select m.profile_id, p.traits, (array_agg(m.enrollment_id order by m.changed_at desc))[1],
-               {_YES}
+               {YES}
           from audience_member m
           join profile p on p.id = m.profile_id
           left join enrollment e on e.profile_id = m.profile_id and e.id = m.enrollment_id
@@ -91,7 +77,7 @@ def coming(
            and (m.synced_at is null or m.synced_at < m.changed_at or exists (
                 select from consent c where c.profile_id = m.profile_id and c.channel = 'ads'
                    and c.at >= m.synced_at))
-           and {_NO_NO} and not {_BLOCKED}
+           and {NO_NO} and not {BLOCKED}
          group by m.profile_id, p.id
          order by m.profile_id limit %(limit)s
         """,
@@ -273,7 +259,7 @@ def claim_additions(
               from mine l join profile p on p.id = l.profile_id
              where l.status = 'ready' and l.off_at is null
                and l.profile_id not in (select profile_id from held)
-               and {_WANTED} and {_NO_NO} and not {_BLOCKED} and not {_TWIN}
+               and {_WANTED} and {NO_NO} and not {BLOCKED} and not {_TWIN}
                and not (l.email <> '' and l.email in (select email from leaving))
                and not (l.phone <> '' and l.phone in (select phone from leaving))),
         placed as (

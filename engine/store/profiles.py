@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, LiteralString
 
 from engine.model.profile import Consent, Profile
+from engine.store import listing_feed
 from engine.store.database import Connection, texts, to_json
 from engine.store.database import ids as array
 
@@ -169,6 +170,7 @@ def merge(
         """,
         pair,
     )
+    listing_feed.merge(connection, gone, into)
     for table in _MOVED:
         connection.execute(
             f"update {table} set profile_id = %(into)s where profile_id = %(gone)s", pair

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from engine.model.profile import Profile
 from engine.store.database import Connection, texts, to_json
-from engine.store.profiles import PROFILE_COLUMNS, profile_of
 from engine.store.segments import Day, InForce
 
+#: The lock of whoever searches: a number of our own.
+_SEARCHING = 0x5E65_EA2C
 #: Rows of a segment that is gone that are cleared away at once.
 _CLEARED = 20_000
 
@@ -139,11 +139,13 @@ def clear_away(connection: Connection) -> bool:
 
 
 class Search(NamedTuple):
-    """Some segments, and the place up to which all of them have been searched."""
+    """Some segments, and the place up to which all of them have been searched. ``since`` tells
+    whether it is still the same search."""
 
     segments: list[InForce]
     place: int
     until: int | None
+    since: list[str]
 
 
 def under_way(connection: Connection, only: Collection[str] | None = None) -> bool:
@@ -158,65 +160,58 @@ def under_way(connection: Connection, only: Collection[str] | None = None) -> bo
     )
 
 
-def lock_search(connection: Connection, only: Collection[str] | None = None) -> Search | None:
+def take_search(connection: Connection, only: Collection[str] | None = None) -> Search | None:
     """Take the search that is least far for this transaction: all segments at that place, and
     ``until`` where the next one stands. None: there is none, or another worker is at it.
 
     A search begins when every transaction is over that may have decided by what was in force
     before: until then it could pass by a shopper whom one of them is just writing."""
-    found = connection.execute(
-        """
-        select place from segment
-         where place is not null and version <> '' and (%(all)s or name = any(%(only)s::text[]))
-         order by place limit 1
-        """,
-        {"all": only is None, "only": texts(only or ())},
-    ).fetchone()
-    if found is None:
+    row = connection.execute("select pg_try_advisory_xact_lock(%s)", [_SEARCHING]).fetchone()
+    if row is None or not row[0]:
         return None
-    place = found[0]
     rows = connection.execute(
         """
-        select name, version, source, scored, scale, place, quiet from segment
-         where place = %(place)s and version <> ''
+        with found as (
+            select *, min(place) over () as first from segment
+             where place is not null and version <> '' and (%(all)s or name = any(%(only)s::text[]))
+        )
+        select changed_xid::text, name, version, source, scored, scale, place, quiet from found
+         where place = first
            and (place >= 0 or changed_xid < pg_snapshot_xmin(pg_current_snapshot()))
-           and (%(all)s or name = any(%(only)s::text[]))
-         order by name for update skip locked
+         order by name
         """,
-        {"place": place, "all": only is None, "only": texts(only or ())},
+        {"all": only is None, "only": texts(only or ())},
     ).fetchall()
     if not rows:
         return None
+    segments = [InForce(*row[1:]) for row in rows]
+    place = segments[0].place
+    assert place is not None
     further = connection.execute(
         "select min(place) from segment where place > %s and version <> ''", [place]
     ).fetchone()
-    return Search([InForce(*row) for row in rows], place, further[0] if further else None)
+    until = further[0] if further else None
+    return Search(segments, place, until, [row[0] for row in rows])
 
 
-def next_profiles(
-    connection: Connection, behind: int, until: int | None, limit: int
-) -> tuple[list[Profile], int | None]:
-    """The next profiles behind that id, locked, and the id up to which they are all of them; None:
-    to the end. ``until``: no further than that one."""
-    rows = connection.execute(
-        f"""
-        select {PROFILE_COLUMNS} from profile p where p.id > %s and p.id <= %s
-         order by p.id limit %s for update
-        """,
-        [behind, 2**63 - 1 if until is None else until, limit],
-    ).fetchall()
-    found = [profile_of(row) for row in rows]
-    return found, found[-1].id if len(found) == limit else until
-
-
-def searched(connection: Connection, names: list[str], place: int | None, now: datetime) -> None:
-    """The search has come as far as ``place``; None: it is done."""
+def searched(
+    connection: Connection, search: Search, place: int, reached: int | None, now: datetime
+) -> None:
+    """The search, which stood at ``place``, has ``reached`` that one; None: it is done. Segments
+    whose search was begun anew meanwhile stay where they are."""
     connection.execute(
         """
-        update segment set place = %s, filled_at = case when %s then %s else filled_at end
-         where name = any(%s::text[])
+        update segment s
+           set place = %s, filled_at = case when %s then %s else s.filled_at end
+          from unnest(%s::text[], %s::text[]) as t(name, since)
+         where s.name = t.name and s.changed_xid = t.since::xid8 and s.place = %s
         """,
-        [place, place is None, now, texts(names)],
+        [
+            *(reached, reached is None, now),
+            texts(one.name for one in search.segments),
+            texts(search.since),
+            place,
+        ],
     )
 
 
@@ -285,10 +280,11 @@ def known(connection: Connection) -> list[Known]:
     """Every segment in force with its size."""
     rows = connection.execute(
         """
-        select s.name, s.title, s.version,
-               (select count(*) from segment_member m where m.segment = s.name and m.member),
-               s.place, s.changed_at, s.filled_at
-          from segment s where s.version <> '' order by s.name
+        select s.name, s.title, s.version, coalesce(m.size, 0), s.place, s.changed_at, s.filled_at
+          from segment s
+          left join (select segment, count(*) as size from segment_member where member group by 1) m
+            on m.segment = s.name
+         where s.version <> '' order by s.name
         """
     )
     return [Known(*row) for row in rows]

@@ -119,6 +119,8 @@ class MetaSimulator(Simulator):
                 good |= known
             else:
                 invalid += 1
+        if edge == "usersreplace" and not self._follows(audience, session):
+            return self._refused(2650, "Failed to update the custom audience")
         now = self.clock.now().timestamp()
         if fields.get("method") == "delete":
             self.lists.remove(audience, good, now)
@@ -136,6 +138,11 @@ class MetaSimulator(Simulator):
             "invalid_entry_samples": {},
         }
         return _json(200, body)._replace(took=(Took(str(number), audience, str(number)),))
+
+    def _follows(self, audience: str, session: dict[str, Any]) -> bool:
+        """Whether the part is the first of its session, or all before it are there."""
+        parts = self._sessions.get((audience, session["session_id"]), {})
+        return all(number in parts for number in range(1, session["batch_seq"]))
 
     def _replace(self, audience: str, session: dict[str, Any], good: set[str], at: float) -> None:
         parts = self._sessions.setdefault((audience, session["session_id"]), {})

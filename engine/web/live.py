@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, render_template
 
-from engine.store import views
+from engine.store import listing_views, views
 from engine.web.demo.parts import parts
 from engine.web.demo.safety import protect
 
@@ -35,6 +35,7 @@ def _board() -> dict[str, Any]:
             "now": demo.clock.now(),
             "speed": demo.clock.speed,
             "counts": views.counts(connection),
+            "lists": listing_views.on_lists(connection),
             "journeys": views.journeys(connection),
             "events": views.latest_events(connection, LINES),
             "runs": views.latest_runs(connection, LINES),

@@ -220,3 +220,31 @@ def test_an_event_is_missing_when_it_is_nowhere(site: Site) -> None:
     with site.database.connection() as connection:
         assert views.missing(connection, ["worked", "waiting", "aside"]) == 0
         assert views.missing(connection, ["worked", "lost", "gone"]) == 2
+
+
+def test_buyers_who_are_still_on_a_list_are_counted_and_how_long_it_takes(
+    site: Site, enroll: Enroll
+) -> None:
+    board = site.text("/live/board")
+    assert "<b>0</b><span>bought, still on a list</span>" in board
+    happened(site, 1, "o1", "Order Completed")
+    enroll(1, "stopped", stopped_by="o1")
+    run = f"00000000-0000-0000-0000-{1:012d}"
+    site.do(
+        "insert into audience_member values (1, 'google/left', %s, false, true, %s)", [run, NOW]
+    )
+    board = site.text("/live/board")
+    assert 'class="counter lists panel late"><b>1</b><span>bought, still on a list</span>' in board
+    assert "1 on their way off" in board
+    site.do("update audience_member set listed = false", [])
+    for seconds in (1, 2, 3):
+        site.do(
+            """insert into audience_listing (profile_id, audience, enrollment_id, status, digest,
+                 email, phone, consented, made_at, try_at, off_at, off_reason, removed_at)
+               values (1, 'google/left', %s, 'removed', '', '', '', true, %s, %s, %s, 'stopped',
+                 %s)""",
+            [run, NOW, NOW, NOW, NOW + timedelta(seconds=seconds)],
+        )
+    board = site.text("/live/board")
+    assert 'class="counter lists panel"><b>0</b>' in board
+    assert "off in 2.0 s, 99% in 3.0 s" in board

@@ -6,16 +6,20 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from engine import bootstrap
-from engine.clock import SystemClock
+from engine.clock import ManualClock, SystemClock
 from engine.core.book import JourneyBook
+from engine.intake.lanes import lane_of
 from engine.model.event import Event
 from engine.runtime.audit import audit
+from engine.runtime.drain import drain
+from engine.runtime.segments.files import SegmentFiles
+from engine.store import listing_views as views_store
 from engine.store.database import Database
 from engine.testing.google import GoogleSimulator
 from tests.integration.ad_kit import GOOGLE, AdShop, google_of, h
@@ -125,8 +129,8 @@ def state(bench: jobs.Bench) -> tuple[str, float, int]:
 def test_the_removal_goes_before_what_waits_in_the_queue(bench: jobs.Bench) -> None:
     bench.queue.wake()
     bench.queue.deliver(1)
-    bench.queue.push(front=True)
-    assert bench.queue.queue.job_ids[0] == "push"
+    bench.queue.let_go()
+    assert bench.queue.queue.job_ids[0] == "removals"
 
 
 def test_without_lists_nothing_is_asked_and_nothing_leaves(
@@ -142,6 +146,105 @@ def test_without_lists_nothing_is_asked_and_nothing_leaves(
     assert not pusher.letting_go()
     assert google.requests == 0
     of.database.close()
+
+
+LOOKERS = """
+segment: lookers
+who: {all: [{did: Product Viewed, within: 7 days}, {not: {did: Order Completed}}]}
+"""
+
+
+@pytest.fixture
+def fed(bench: jobs.Bench, tmp_path: Path) -> Iterator[jobs.Bench]:
+    """The list is fed by a segment and by no journey, and somebody is on it."""
+    (tmp_path / "journeys/left-behind.yaml").unlink()
+    (tmp_path / "config/segments").mkdir()
+    (tmp_path / "config/segments/lookers.yaml").write_text(LOOKERS)
+    (tmp_path / "config/winback.yaml").write_text(
+        "audiences: {google/left-behind: {list: '7700', account: '1234567890', segment: lookers}}"
+    )
+    jobs.bench.cache_clear()
+    bench = jobs.bench()
+    shell = bench.shell
+    SegmentFiles(shell.database, shell.clock, shell.policy, tmp_path).look()
+    for _ in range(3):
+        bench.queue.segments()
+        bench.queue.push()
+        work(bench)
+    for name, id in (("Identify", "i"), ("Product Viewed", "v")):
+        bench.queue.drain(accept(bench, event(name, id)))
+        work(bench)
+    yield bench
+    bench.deliverer.close()
+    bench.shell.database.close()
+    bench.queue.redis.close()
+
+
+def off(bench: jobs.Bench) -> list[tuple[str, bool]]:
+    """Of each place on the list, why it was given up, and whether by the order's own time."""
+    with bench.shell.database.connection() as connection:
+        return connection.execute(
+            """select l.off_reason, l.off_at = e.received_at from audience_listing l
+                 left join event e on e.name = 'Order Completed'"""
+        ).fetchall()
+
+
+def test_the_purchase_that_leaves_a_segment_lets_go_at_once(
+    fed: jobs.Bench, google: GoogleSimulator
+) -> None:
+    fed.queue.push()
+    work(fed)
+    assert on(google) == {h("shopper@shop.example.org")}
+    fed.queue.drain(accept(fed, event("Order Completed", "o")))
+    with fed.shell.database.connection() as connection:
+        assert views_store.on_lists(connection).still == 0
+    drain(fed.shell, lane_of(WHO[0]))
+    with fed.shell.database.connection() as connection:
+        assert views_store.on_lists(connection).still == 1, "bought, and still on"
+        assert views_store.figures(connection, [GOOGLE.audience], datetime.now(UTC))[0].still == 1
+    jobs.look_again("removals-1")
+    work(fed)
+    assert on(google) == set()
+    assert off(fed) == [("stopped", True)]
+
+
+def test_the_drain_that_moved_somebody_has_it_done_first(
+    fed: jobs.Bench, google: GoogleSimulator
+) -> None:
+    fed.queue.push()
+    work(fed)
+    fed.queue.wake()
+    jobs.drain(accept(fed, event("Order Completed", "o")))
+    assert fed.queue.queue.job_ids[:2] == ["removals", "wake"]
+    work(fed)
+    assert on(google) == set()
+
+
+def test_whom_time_takes_out_of_a_segment_comes_off_with_the_look(
+    fed: jobs.Bench, google: GoogleSimulator
+) -> None:
+    fed.queue.push()
+    work(fed)
+    assert on(google) == {h("shopper@shop.example.org")}
+    ticker = Ticker(fed.shell, fed.queue)
+    fed.shell.clock = ManualClock(datetime.now(UTC) + timedelta(days=7, minutes=1))
+    assert ticker.tick()
+    assert "look" in fed.queue.queue.job_ids
+    work(fed)
+    assert on(google) == set()
+    assert off(fed) == [("left", None)]
+
+
+def test_the_tick_finds_who_is_to_be_let_go_when_redis_forgot(
+    fed: jobs.Bench, google: GoogleSimulator
+) -> None:
+    fed.queue.push()
+    work(fed)
+    drain(fed.shell, accept(fed, event("Order Completed", "o")))
+    fed.queue.redis.flushall()
+    assert Ticker(fed.shell, fed.queue).tick()
+    work(fed)
+    assert on(google) == set()
 
 
 MANY, BATCH, BUYERS = 3_000, 100, 300

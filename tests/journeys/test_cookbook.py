@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from engine.cli.main import group
-from engine.language import journey_files, load_journeys, load_policy
+from engine.language import journey_files, load_journeys, load_policy, load_segments
 from engine.model.journey import (
     Again,
     AnyStep,
@@ -31,6 +31,7 @@ from engine.model.journey import (
 )
 from engine.model.message import Email, Message
 from engine.rendering import Renderer
+from engine.runtime.simulate_segments import Segments
 from engine.testing.scenario.model import Scenario
 from engine.testing.scenario.parse import load_scenarios
 from engine.testing.scenario.run import run
@@ -40,9 +41,10 @@ COOKBOOK = ROOT / "journeys" / "cookbook"
 POLICY = load_policy(ROOT / "config" / "winback.yaml")[0]
 FOUND = load_journeys(COOKBOOK, policy=POLICY, templates=ROOT / "templates")
 RECIPES = FOUND.journeys
+SEGMENTS = Segments.of(load_segments(ROOT / "config" / "segments", policy=POLICY))
 PAGE = (COOKBOOK / "README.md").read_text(encoding="utf-8")
 #: What a provider or Winback itself tells, and no shop has to send.
-OURS = ("Email Clicked", "Calendar Reached")
+OURS = ("Email Clicked", "Calendar Reached", "Segment Entered", "Segment Left")
 BEGUN = datetime(2026, 11, 24, 10, tzinfo=UTC)
 
 
@@ -66,7 +68,8 @@ def test_its_scenarios_pass_and_come_to_every_step_and_branch() -> None:
 
 @lru_cache
 def scenarios() -> tuple[Scenario, ...]:
-    found = load_scenarios(journey_files(COOKBOOK / "tests"), POLICY, RECIPES)
+    files = journey_files(COOKBOOK / "tests")
+    found = load_scenarios(files, POLICY, RECIPES, SEGMENTS.rules)
     assert [str(finding) for finding in found.diagnostics] == []
     return tuple(found.scenarios)
 
@@ -181,7 +184,7 @@ def _others(step: AnyStep) -> Iterator[tuple[str, AnyStep]]:
 @pytest.mark.parametrize("changed", list(mutants()))
 def test_its_scenarios_notice_a_change(changed: Journey) -> None:
     mine = [scenario for scenario in scenarios() if changed.name in scenario.journeys]
-    results = [run(scenario, {changed.name: changed}, POLICY)[0] for scenario in mine]
+    results = [run(scenario, {changed.name: changed}, POLICY, SEGMENTS)[0] for scenario in mine]
     assert not all(result.ok for result in results)
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.audiences import PLATFORMS, google, member, meta
-from engine.audiences.values import e164, sha256
+from engine.audiences import PLATFORMS, generic, google, member, meta, tiktok, x
+from engine.audiences.values import device, e164, plain_email, sha256
 from tests.shared_data import shared
 
 NOTHING = hashlib.sha256(b"").hexdigest()
@@ -215,6 +215,8 @@ def test_nothing_but_hashes_leaves_whatever_the_traits(traits: dict[str, Any]) -
     ],
 )
 def test_names_of_every_script_are_hashed_as_they_are(written: str, hashed_as: str) -> None:
+    told = generic.row(member(1, {"email": "a@example.com", "first_name": written}, region="PK"))
+    assert told is not None and told[3] == sha256(hashed_as)
     for platform in (google, meta):
         assert platform.name(written) == hashed_as
         assert sha256(platform.name(written)) == hashlib.sha256(hashed_as.encode()).hexdigest()
@@ -231,3 +233,99 @@ def test_the_api_is_told_what_the_file_says(platform: Any) -> None:
     assert (found.email, found.phone) == found.cells[:2]
     assert found.region == "PK"
     assert platform.hashed(member(7, {"first_name": "A"}, region="PK")) is None
+
+
+def test_tiktok_hashes_as_its_help_shows() -> None:
+    row = tiktok.row(
+        member(
+            1,
+            {
+                "email": " JaneDoe@gmail.com",
+                "phone": "+374 93 828222",
+                "advertising_id": "5F3A2B18-9C4D-4E7F-B8E2-17D3A1E69B25",
+            },
+            region="US",
+        )
+    )
+    assert row is not None
+    assert row[0] == "d6117306485ed0e50afab3ac871e98f81699151f30281527d63ff5f233656c69"
+    # The help names E.164 with its + and hashes the number without it: both are in the file.
+    assert row[3] == "65b7e6dcf6f4310f8d7cbfbd78289a753062fb054d6664fb9aaac5df66a422d4"
+    assert row[2] == sha256("+37493828222")
+    assert row[4] == "83dc3f5f32b9472613b0f038d36f22585a609d018af6f6067f50da318bf354bd"
+    assert row[1] == "", "it says what the first says"
+
+
+def test_tiktok_gets_an_address_with_and_without_its_tag() -> None:
+    row = tiktok.row(member(1, {"email": "a.b+shop@Example.com"}, region="US"))
+    assert row is not None
+    assert row[:2] == (sha256("a.b@example.com"), sha256("a.b+shop@example.com"))
+
+
+def test_x_hashes_as_its_help_shows() -> None:
+    shown = "49e0be2aeccfb51a8dee4c945c8a70a9ac500cf6f5cb08112575f74db9b1470d"
+    assert sha256("adsapi") == shown
+    row = x.row(
+        member(
+            1,
+            {"email": " Support@Twitter.com ", "idfa": "4B61639E-47CC-4056-A16A-C8217E029462"},
+            region="US",
+        )
+    )
+    assert row == (
+        sha256("support@twitter.com"),
+        "",
+        sha256("4b61639e-47cc-4056-a16a-c8217e029462"),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "00000000-0000-0000-0000-000000000000", "12345", "a@b.c"])
+def test_what_is_no_advertising_id_is_not_hashed(text: str) -> None:
+    assert device(text) == ""
+
+
+def test_every_known_number_is_one_hash_however_it_is_written() -> None:
+    lines = shared("test_vectors/phone_examples.tsv").read_text(encoding="utf-8").splitlines()
+    looked_at = 0
+    for row in csv.DictReader(lines, delimiter="\t"):
+        if row["valid"] != "True":
+            continue
+        looked_at += 1
+        for written in (row["e164"], row["international"], row["national"]):
+            assert google.phone(written, row["region"]) == row["e164"], row
+            assert meta.phone(written, row["region"]) == row["e164"].removeprefix("+")
+            told = generic.row(member(1, {"phone": written}, region=row["region"]))
+            assert told is not None and told[1] == sha256(row["e164"])
+        if row["invalid_example"]:
+            assert google.phone(row["invalid_example"], row["region"]) == ""
+    assert looked_at > 700
+
+
+def test_addresses_that_a_validator_knows() -> None:
+    text = shared("test_vectors/email_validator_cases.jsonl").read_text(encoding="utf-8")
+    valid = 0
+    for case in map(json.loads, text.splitlines()):
+        for platform in PLATFORMS.values():
+            line = platform.line(1, {"email": case["email"]}, "US")
+            assert line is None or NOTHING not in line
+        if not case["test"].startswith("test_email_valid") or set('" <') & set(case["email"]):
+            continue  # no platform takes quotes, blanks or a name beside the address
+        valid += 1
+        assert plain_email(case["email"]) == unicodedata.normalize("NFC", case["email"]).lower()
+    assert valid > 20
+
+
+@pytest.mark.parametrize(
+    ("traits", "shop", "law"),
+    [
+        ({"country": "DE"}, "US", "DE"),
+        ({"phone": "+49 30 123456"}, "US", "DE"),
+        ({"phone": "+49 30 123456", "country": "US"}, "US", "DE"),
+        ({"phone": "+1 650 253 0000", "country": "FR"}, "US", "FR"),
+        ({"phone": "+92 300 1234567"}, "DE", "PK"),
+        ({"email": "a@b.example"}, "DE", "DE"),
+        ({"phone": "030 123456"}, "DE", "DE"),
+    ],
+)
+def test_whose_law_counts(traits: dict[str, str], shop: str, law: str) -> None:
+    assert member(1, traits, region=shop).law == law

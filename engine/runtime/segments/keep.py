@@ -49,7 +49,7 @@ def keep_up(
     book = shell.segments.book(connection)
     if not book.held or not stories:
         return 0
-    steps = {id: _steps(book, story, now) for id, story in stories.items()}
+    steps = {id: steps_of(book, story, now) for id, story in stories.items()}
     touched = {id: _union(mine) for id, mine in steps.items()}
     latest = max([step.at for mine in steps.values() for step in mine], default=now)
     standings: dict[int, dict[str, Standing]] = {id: {} for id in stories}
@@ -85,7 +85,8 @@ def keep_up(
     return write(connection, before, standings, changes, now, writer, zone, doubled=doubled)
 
 
-def _steps(book: Book, story: Story, now: datetime) -> list[Step]:
+def steps_of(book: Book, story: Story, now: datetime) -> list[Step]:
+    """What may have touched where the shopper stands, in order."""
     steps = list(book.steps(story.before, story.happened))
     more = book.of_journeys({run.journey for run in story.runs.values()}) if story.runs else None
     if more:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 
-from engine.core.emitted import LONGEST_CHAIN, Emitted
+from engine.core.emitted import EMITTED, LONGEST_CHAIN, Emitted
 from engine.core.ids import derive
 from engine.core.segments import Change, Standing, Subject
 from engine.core.zones import zone_named
@@ -94,28 +94,27 @@ def _tell(connection: Connection, changes: list[Change], now: datetime, writer: 
     known = identities_store.strongest(connection, {change.profile_id for change in changes})
     emitted = []
     for change in changes:
-        place = _chained(change) + 1
-        if place > LONGEST_CHAIN:
-            log.warning("segment '%s' goes round in a circle with journeys", change.segment)
-        elif change.profile_id in known:
-            word = "entered" if change.member else "left"
-            id = derive("segment", change.segment, change.profile_id, word, change.at, change.cause)
-            name = SEGMENT_ENTERED if change.member else SEGMENT_LEFT
-            emitted.append(
-                Emitted(
-                    f"emit:{place}:{id}",
-                    change.profile_id,
-                    name,
-                    change.at,
-                    {"segment": change.segment},
-                )
-            )
+        if change.profile_id in known and (one := told_by(change)) is not None:
+            emitted.append(one)
     if emitted:
         save.put_into_inbox(connection, emitted, now, writer)
     return len(emitted)
 
 
+def told_by(change: Change) -> Emitted | None:
+    """The event that tells of the change; None where a circle of them ends."""
+    place = _chained(change) + 1
+    if place > LONGEST_CHAIN:
+        log.warning("segment '%s' goes round in a circle with journeys", change.segment)
+        return None
+    word = "entered" if change.member else "left"
+    id = derive("segment", change.segment, change.profile_id, word, change.at, change.cause)
+    name = SEGMENT_ENTERED if change.member else SEGMENT_LEFT
+    properties = {"segment": change.segment}
+    return Emitted(f"{EMITTED}:{place}:{id}", change.profile_id, name, change.at, properties)
+
+
 def _chained(change: Change) -> int:
     kind, _, rest = change.cause.partition(":")
     number = rest.partition(":")[0]
-    return int(number[:6]) if kind == "emit" and number.isdecimal() else 0
+    return int(number[:6]) if kind == EMITTED and number.isdecimal() else 0

@@ -49,7 +49,7 @@ def points(journey: Journey) -> Iterator[Point]:
     stop, every step done, both ends of a wait for, every arm."""
     trigger = journey.trigger
     yield Point("trigger", "starts")
-    if trigger.condition is not None:
+    if trigger.refuses:
         yield Point("trigger/if", "refuses")
     if trigger.again.rule != "always":
         yield Point("trigger/again", "refuses")

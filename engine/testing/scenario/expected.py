@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -25,6 +25,8 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "offer": (),
     "emit": ("properties",),
     "webhook": ("body",),
+    "enter segment": (),
+    "leave segment": (),
 }
 _TIMES = ("at", "within")
 _ALWAYS = ("journey", "step")
@@ -35,6 +37,9 @@ _CHANNELS = {
     "skip": ("email", "sms", "whatsapp", "webhook"),
 }
 
+#: The kinds that speak of a segment.
+SEGMENT_KINDS = ("enter segment", "leave segment")
+
 #: Reads a time, given the one that a ``+`` counts from.
 ReadTime = Callable[[Tree, datetime | None], datetime | None]
 
@@ -44,10 +49,12 @@ def read_expectations(
     node: Tree | None,
     first: datetime | None,
     journeys: Sequence[Journey],
+    segments: Collection[str],
     time: ReadTime,
 ) -> tuple[tuple[Expectation, ...], bool]:
     """The expectations, and whether nothing at all must happen. A ``+`` counts from the line
-    before, in the first line from the first event. ``journeys`` are those that run."""
+    before, in the first line from the first event. ``journeys`` are those that run; ``segments``
+    those there are."""
     if node is None:
         return (), False
     if isinstance(node, Scalar) and node.text == "nothing":
@@ -60,7 +67,7 @@ def read_expectations(
     for item in read_list(report, node, "'expect'"):
         expectation = _expectation(report, item, base, time)
         if expectation is not None:
-            _check_names(report, item, journeys)
+            _check_names(report, item, journeys, segments)
             found.append(expectation)
             base = expectation.at or base
     return tuple(found), False
@@ -103,20 +110,26 @@ def _expectation(
     return Expectation(node.place, cast(Kind, kind), said, text, at, within or timedelta(0))
 
 
-def _check_names(report: Report, node: Tree, journeys: Sequence[Journey]) -> None:
+def _check_names(
+    report: Report, node: Tree, journeys: Sequence[Journey], segments: Collection[str]
+) -> None:
     """A name that is nowhere can never be met: say so before the story runs."""
     names = [journey.name for journey in journeys]
     steps = [step for each in journeys for step in (*each.names, *each.steps)]
     known: dict[str, Sequence[str]] = {"journey": names, "enter": names, **_CHANNELS}
     known |= {"step": steps, "wait": steps}
+    known |= dict.fromkeys(SEGMENT_KINDS, sorted(segments))
     for entry in node.entries if isinstance(node, Mapping) else ():
         key, value = entry.key.text, entry.value
         if key in known and isinstance(value, Scalar) and value.text not in known[key]:
             what = {"step": "step", "wait": "step", "enter": "journey"}.get(key, key)
+            what = "segment" if key in SEGMENT_KINDS else what
             what = "channel" if key in _CHANNELS else what
             hint = did_you_mean(value.text, known[key], otherwise=_some(known[key]))
             report.add("J011", value.place, f"there is no {what} '{short(value.text)}'", hint)
 
 
 def _some(names: Sequence[str]) -> str:
+    if not names:
+        return "there is none"
     return f"there are {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"

@@ -13,7 +13,18 @@ from engine.model.event import Event
 
 #: The kinds of things that a scenario can expect, by the key that says so.
 Kind = Literal[
-    "send", "skip", "exit", "enter", "wait", "audience", "profile", "offer", "emit", "webhook"
+    "send",
+    "skip",
+    "exit",
+    "enter",
+    "wait",
+    "audience",
+    "profile",
+    "offer",
+    "emit",
+    "webhook",
+    "enter segment",
+    "leave segment",
 ]
 #: What reaches a shopper or another system for good: all of it must be expected. Of the other
 #: kinds a scenario names all that happens or none.
@@ -41,7 +52,8 @@ class Scenario:
                   with or without the journey before it.
     ``given``     the Identify that tells the profile; ``counted`` what of the profile is counted
                   and not told (orders, money), by name.
-    ``nothing``   no run may begin, and nothing at all happen.
+    ``nothing``   no run may begin, and nothing happen but entering and leaving segments.
+    ``segments``  those that the shopper is in all the time, whatever their rules say.
     """
 
     file: str
@@ -58,12 +70,14 @@ class Scenario:
     holdout: bool = False
     arms: Mapping[str, str] = field(default_factory=dict)
     nothing: bool = False
+    segments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Something that happened and could be expected: the same names in ``fields``. ``passing``: it
-    did not last, so a scenario may leave it out."""
+    """Something that happened and could be expected: the same names in ``fields``. ``journey`` is
+    "" of what is no journey's doing. ``passing``: it did not last, so a scenario may leave it
+    out."""
 
     at: datetime
     kind: Kind

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from engine.core.decision import Mark, Outcome
@@ -15,6 +15,7 @@ from engine.core.shopper import Shopper
 from engine.model.enrollment import Enrollment
 from engine.model.event import Event
 from engine.model.journey import (
+    SEGMENT_ENTERED,
     AnyStep,
     AudienceStep,
     Branch,
@@ -25,6 +26,7 @@ from engine.model.journey import (
     Webhook,
 )
 from engine.model.message import Message
+from engine.runtime.reached import TELLING
 from engine.runtime.simulate import Observer
 from engine.testing.scenario.model import Kind, Line, Seen
 from engine.testing.scenario.write import moment
@@ -54,7 +56,11 @@ class Recorder(Observer):
         self._audiences: dict[str, list[str]] = {}
 
     def happened(self, shopper: Shopper, event: Event) -> None:
-        self.timeline.append(Line(event.time, "", "", "event", event.name))
+        self.timeline.append(Line(event.time, "", "", "event", _told(event)))
+        if event.name in TELLING and ours(event.context):
+            word = "enter" if event.name == SEGMENT_ENTERED else "leave"
+            kind = cast(Kind, f"{word} segment")
+            self._see(event.time, kind, "", {kind: event.properties["segment"]})
         self.events.append((event, dict(self.runs)))
         # A step's mark comes first, then the event that it emitted.
         for place, (journey, mark) in enumerate(self._emitting):
@@ -177,6 +183,12 @@ class Recorder(Observer):
 
     def _see(self, at: datetime, kind: Kind, journey: str, fields: dict[str, Any]) -> None:
         self.seen.append(Seen(at, kind, journey, fields))
+
+
+def _told(event: Event) -> str:
+    """The event's name, and of a segment which it is."""
+    segment = event.properties.get("segment") if event.name in TELLING else None
+    return f"{event.name}: {segment}" if segment else event.name
 
 
 def _in_yaml(journey: Journey, path: str) -> str:

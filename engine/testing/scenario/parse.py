@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -29,8 +29,8 @@ from engine.testing.scenario.model import Scenario
 from engine.testing.scenario.times import TimeError, parse_time
 
 _KEYS = (
-    *("scenario", "journey", "timezone", "profile", "holdout", "arms", "start", "events"),
-    *("until", "expect"),
+    *("scenario", "journey", "timezone", "profile", "segments", "holdout", "arms", "start"),
+    *("events", "until", "expect"),
 )
 #: A person looking at the shop on one device: who no scenario says otherwise is.
 _DEVICE = "shopper"
@@ -51,9 +51,13 @@ class ScenarioSet:
 
 
 def load_scenarios(
-    files: Iterable[Path], policy: Policy, journeys: Mapping[str, Journey]
+    files: Iterable[Path],
+    policy: Policy,
+    journeys: Mapping[str, Journey],
+    segments: Collection[str] = (),
 ) -> ScenarioSet:
-    """Read these files; a bad one hurts only itself. ``journeys`` by name: those there are."""
+    """Read these files; a bad one hurts only itself. ``journeys`` by name: those there are, as
+    the ``segments`` are."""
     found = ScenarioSet()
     for file in files:
         report = Report(str(file))
@@ -62,13 +66,17 @@ def load_scenarios(
         except OSError as error:
             report.add("J001", Place(1, 1), f"cannot be opened: {error.strerror}")
         else:
-            found.scenarios += parse_scenarios(content, report, policy, journeys)
+            found.scenarios += parse_scenarios(content, report, policy, journeys, segments)
         found.diagnostics += report.diagnostics()
     return found
 
 
 def parse_scenarios(
-    content: bytes | str, report: Report, policy: Policy, journeys: Mapping[str, Journey]
+    content: bytes | str,
+    report: Report,
+    policy: Policy,
+    journeys: Mapping[str, Journey],
+    segments: Collection[str] = (),
 ) -> list[Scenario]:
     """The scenarios of one file that can be run; what is wrong with the others is in ``report``."""
     tree = parse(content, report)
@@ -81,7 +89,7 @@ def parse_scenarios(
     scenarios = []
     for node in tree.items if isinstance(tree, Listing) else [tree]:
         own = Report(report.file)
-        scenario = _Reader(own, node, policy, journeys).scenario()
+        scenario = _Reader(own, node, policy, journeys, segments).scenario()
         for each in own.diagnostics():
             report.add(each.code, Place(each.line, each.column), each.message, each.hint)
         if scenario is not None and not own.failed:
@@ -93,18 +101,25 @@ class _Reader:
     """Reads one scenario."""
 
     def __init__(
-        self, report: Report, node: Tree, policy: Policy, journeys: Mapping[str, Journey]
+        self,
+        report: Report,
+        node: Tree,
+        policy: Policy,
+        journeys: Mapping[str, Journey],
+        segments: Collection[str],
     ) -> None:
         self._report = report
         self._fields = Fields(report, node, "a scenario", _KEYS, ("scenario", "expect"))
         self._place = node.place
         self._policy = policy
         self._journeys = journeys
+        self._segments = segments
 
     def scenario(self) -> Scenario | None:
         fields, report = self._fields, self._report
         name = fields.text("scenario")
-        journeys = self._names(fields.get("journey"))
+        journeys = self._names(fields.get("journey"), "journey", self._journeys)
+        segments = self._names(fields.get("segments"), "segment", self._segments)
         told = self._values("profile", "the profile")
         zone = self._zone(told)
         times: list[datetime] = []
@@ -128,6 +143,7 @@ class _Reader:
             fields.get("expect"),
             first,
             self._running(journeys),
+            self._segments,
             lambda node, before: self._time(node, zone, first, before),
         )
         counted = {key: told.pop(key) for key in _COUNTED if key in told}
@@ -153,19 +169,20 @@ class _Reader:
             holdout=fields.choice("holdout", ("on", "off")) == "on",
             arms=self._arms(journeys),
             nothing=nothing,
+            segments=segments,
         )
 
-    def _names(self, node: Tree | None) -> tuple[str, ...]:
+    def _names(self, node: Tree | None, what: str, known: Collection[str]) -> tuple[str, ...]:
         if node is None:
             return ()
         names = []
         for item in node.items if isinstance(node, Listing) else [node]:
-            name = read_text(self._report, item, "'journey'")
-            if name is not None and name not in self._journeys:
-                hint = did_you_mean(name, self._journeys, otherwise="see: winback lint")
-                self._report.add(
-                    "J011", item.place, f"there is no journey '{short(name)}' that runs", hint
-                )
+            name = read_text(self._report, item, f"a {what}")
+            if name is not None and name not in known:
+                hint = did_you_mean(name, known, otherwise="see: winback lint")
+                runs = " that runs" if what == "journey" else ""
+                message = f"there is no {what} '{short(name)}'{runs}"
+                self._report.add("J011", item.place, message, hint)
             elif name is not None:
                 names.append(name)
         return tuple(names)

@@ -14,10 +14,12 @@ from engine.model.event import Event
 from engine.model.journey import Again, Journey
 from engine.model.policy import Policy
 from engine.runtime.simulate import Simulation
+from engine.runtime.simulate_segments import Segments, SegmentSimulation, simulation_of
 from engine.testing.scenario.arms import prepared
 from engine.testing.scenario.match import compare
 from engine.testing.scenario.model import Failure, Result, Scenario
 from engine.testing.scenario.observe import Recorder
+from engine.testing.scenario.segments import as_told
 
 #: How far the clock runs past the last event where the scenario does not say.
 AHEAD = timedelta(days=366)
@@ -25,7 +27,10 @@ _TICK = timedelta(microseconds=1)
 
 
 def run(
-    scenario: Scenario, journeys: Mapping[str, Journey], policy: Policy
+    scenario: Scenario,
+    journeys: Mapping[str, Journey],
+    policy: Policy,
+    segments: Segments | None = None,
 ) -> tuple[Result, Recorder]:
     """What comes of ``scenario``, and all that was seen on the way. Reads and writes nothing."""
     started = time.perf_counter()
@@ -35,17 +40,21 @@ def run(
         if not scenario.journeys or name in scenario.journeys
     }
     recorder = Recorder(chosen, scenario.zone)
-    simulation = Simulation(chosen.values(), policy, observer=recorder)
-    shopper = simulation.introduce(scenario.given)
+    asked = {str(wanted.fields.get(wanted.kind)) for wanted in scenario.expect}
+    known = None if segments is None else as_told(scenario, segments)
+    made = simulation_of(chosen.values(), policy, known, more=asked, observer=recorder)
+    shopper = made.introduce(scenario.given)
     shopper.profile = msgspec.structs.replace(shopper.profile, **scenario.counted)
+    if isinstance(made, SegmentSimulation):
+        made.begin(scenario.given.time)
     for event in scenario.events:
-        simulation.advance(event.time)
-        simulation.feed(event)
-    simulation.advance(ends(scenario, chosen) + _TICK)
+        made.advance(event.time)
+        made.feed(event)
+    made.advance(ends(scenario, chosen) + _TICK)
     for event, before in recorder.events:
-        _refusals(simulation, recorder, event, before)
+        _refusals(made, recorder, event, before)
     result = Result(scenario, compare(scenario, recorder.seen, chosen))
-    result.failures += [Failure(scenario.place, str(fault)) for fault in simulation.failures]
+    result.failures += [Failure(scenario.place, str(fault)) for fault in made.failures]
     result.timeline = sorted(recorder.timeline, key=lambda line: line.at)
     result.milliseconds = (time.perf_counter() - started) * 1000
     return result, recorder
@@ -75,6 +84,9 @@ def _refusals(
     for journey in waiting:
         trigger = journey.trigger
         other = trigger.calendar and event.properties.get("journey") != journey.name
+        other = other or bool(
+            trigger.segment and event.properties.get("segment") != trigger.segment
+        )
         if journey.name in entered or other:
             continue
         key = keys.get(journey.name)

@@ -1,0 +1,39 @@
+"""Whether somebody is to come off a list at an ad platform, and nobody has been told yet.
+
+Asked after every transaction of the workers and at every tick, so it costs a few index probes: who
+has bought is first in the queue (P3), however much else is to be done.
+"""
+
+from __future__ import annotations
+
+from engine.runtime.shell import Shell
+from engine.store import listing_calls as calls_store
+from engine.store import listing_feed as feed_store
+from engine.store import listing_off as off_store
+from engine.store.database import Connection
+
+
+def letting_go(shell: Shell) -> bool:
+    """Whether somebody waits to be let go whom a platform may be told of now."""
+    if not shell.policy().audiences:
+        return False
+    with shell.database.probing() as connection:
+        return _waiting(shell, connection)
+
+
+def pressing(shell: Shell, connection: Connection) -> bool:
+    """That, or a platform may be done with what it took: a removal counts once it is confirmed."""
+    audiences = shell.policy().audiences
+    if not audiences:
+        return False
+    now = shell.clock.now()
+    return _waiting(shell, connection) or calls_store.calls_due(connection, audiences, now)
+
+
+def _waiting(shell: Shell, connection: Connection) -> bool:
+    audiences = shell.policy().audiences
+    now = shell.clock.now()
+    fed = [name for name, one in audiences.items() if one.segment]
+    return off_store.letting_go(connection, audiences, now) or (
+        bool(fed) and feed_store.leavers(connection, fed, now)
+    )
