@@ -87,10 +87,10 @@ def on_timers(book: JourneyBook, shopper: Shopper, before: datetime, now: dateti
     one after which an emitted event must be worked is the last.
     """
     while now is not None or not shopper.outcome.emitted:
-        due = [r for r in shopper.live.values() if r.wake_at and r.wake_at < before]
+        due = [r for r in shopper.live.values() if r.wake_at is not None and r.wake_at < before]
         if not due:
             return
-        run = min(due, key=lambda r: (r.wake_at, r.id))
+        run = due[0] if len(due) == 1 else min(due, key=lambda r: (r.wake_at, r.id))
         journey = book.of(run.journey, run.version)
         if journey is None or run.at is None or run.wake_at is None:
             # Nobody has kept this version: leave the run where it is, seen and unharmed.
@@ -334,21 +334,22 @@ def _new_run(
     """A run at its start, noted in the shopper. ``after``: the run that it goes on from."""
     profile = shopper.profile
     run = Enrollment(
-        id=derive(journey.name, profile.id, key, event_id, *after),
-        journey=journey.name,
-        version=journey.version,
-        profile_id=profile.id,
-        key=key,
+        derive(journey.name, profile.id, key, event_id, *after),
+        journey.name,
+        journey.version,
+        profile.id,
+        key,
         bucket=profile.id,
         event_id=event_id,
         entered_at=begins,
         held_out=bool(journey.holdout)
         and percentile("holdout", journey.name, profile.id) < journey.holdout,
     )
-    last = shopper.runs.get((journey.name, key))
+    place = journey.name, key
+    last = shopper.runs.get(place)
     shopper.outcome.entered.add(run.id)
     started = begins if last is None else max(last.started_at, begins)
-    shopper.runs[journey.name, key] = Run(started, True)
+    shopper.runs[place] = Run(started, True)
     return run
 
 

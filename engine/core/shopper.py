@@ -40,7 +40,7 @@ class ShopperHistory:
 
     def add(self, name: str, past: Past) -> None:
         events = self._by_name.setdefault(name, [])
-        if not events or events[-1][:2] < past[:2]:
+        if not events or events[-1].time < past.time or events[-1][:2] < past[:2]:
             events.append(past)
             return
         place = bisect_left(events, past[:2], key=lambda p: p[:2])

@@ -59,7 +59,8 @@ def stop_in_doubt(
 
 
 def _is_after(event: Event, run: Enrollment) -> bool:
-    return event.order_key > (run.entered_at, run.event_id)
+    time, begun = event.time, run.entered_at
+    return time > begun or (time == begun and event.id > run.event_id)
 
 
 def _end(

@@ -113,8 +113,10 @@ class Remembered(ShopperHistory):
         keepsakes = self._keepsakes
         if self._by_name is _NO_EVENTS:
             self._by_name = {}
-        time, id, properties = past
-        super().add(name, Past(time, id, keepsakes.of(properties)))
+        kept = keepsakes.of(past.properties)
+        if kept is not past.properties:
+            past = Past(past.time, past.id, kept)
+        super().add(name, past)
         within = keepsakes.windows.get(name)
         if within is not None:
             events = self._by_name[name]

@@ -229,7 +229,7 @@ class Simulation:
         who, names = self._who, event.identifiers
         id = who.get(names[0])
         if id is not None:
-            for name in names:
+            for name in names[1:]:
                 if who.get(name) != id:
                     break
             else:
