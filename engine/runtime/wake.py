@@ -94,8 +94,10 @@ def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None =
 
 def _story(before: Mapping[int, Profile], shopper: Shopper, now: datetime) -> Story:
     """What the timers changed, as segments look at it: when the last of them was fired."""
-    marks = [mark.at for trace in shopper.outcome.traces.values() for mark in trace]
     profile, runs = shopper.profile, shopper.outcome.enrollments
+    marks = [mark.at for trace in shopper.outcome.traces.values() for mark in trace]
+    # A run that ends with a wait leaves no mark when that is over.
+    marks += [run.ended_at for run in runs.values() if run.ended_at is not None]
     happened: list[tuple[Event | None, Profile, datetime]] = []
     if profile is not before[profile.id] or runs:
         happened.append((None, profile, max(marks, default=now)))
