@@ -93,6 +93,9 @@ class SegmentSimulation(Simulation):
         super().__init__(journeys, policy, bare=bare, observer=observer, written=written)
         self.members = members
         self.crossings = {name: Crossings() for name in sorted(members.book.every)}
+        #: before it all was only learned; None: nothing was
+        self._begun: datetime | None = None
+        self._learning = False
         # Each change is told at its moment, so timers and looks are worked one after the other.
         self._go = self._fire_each
 
@@ -112,6 +115,8 @@ class SegmentSimulation(Simulation):
             return
         self._in_order(event)
         self.events += 1
+        if self._learning:
+            self._learning, self._begun = False, event.time
         if self.book.calendars and self._since is None:
             self._since = event.time
         person = self._person_of(event)
@@ -128,6 +133,7 @@ class SegmentSimulation(Simulation):
         self._learn_by_time(person, event.time - _TICK)
         self._learn(person, [event], named=self.members.note_names(person))
         person.looked, self._since = event.time, None
+        self._learning = True
         self._settle(person, event.time)
 
     def _said_here(self, event: Event) -> bool:
@@ -193,6 +199,8 @@ class SegmentSimulation(Simulation):
     def _pass_time(
         self, person: Person, until: datetime, fire: Callable[[Person, datetime], None]
     ) -> None:
+        if self._begun is not None:
+            self._learn_by_time(_member(person), min(until, self._begun - _TICK))
         if self.book.calendars:
             after = until if person.looked is None else person.looked
             if self._since is not None:
