@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.core.conditions import names_used
 from engine.core.profiles import ORDER
+from engine.core.segment_story import Story, steps_of
 from engine.core.segments import Book, Change, Held, Standing, Stay, Subject, follow, look_now
 from engine.core.segments import stays_of as shown
 from engine.core.segments.touch import parts_of
@@ -22,7 +23,6 @@ from engine.model.enrollment import Enrollment
 from engine.model.segment import Journeyed
 from engine.runtime.looks import conditions_in
 from engine.runtime.person import Person
-from engine.runtime.segments.keep import Story, steps_of
 
 #: A history is looked through for what is too old each time it has grown by so many events.
 _GROWN = 8

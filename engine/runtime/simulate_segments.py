@@ -16,6 +16,7 @@ from engine.core.calendar import next_reached
 from engine.core.decision import Outcome
 from engine.core.emitted import event_of, ours
 from engine.core.react import on_event, on_timers
+from engine.core.segment_story import Story, told_by
 from engine.core.segments import Change, Held, Standing
 from engine.language.segments import SegmentSet
 from engine.model.event import Event
@@ -27,8 +28,6 @@ from engine.runtime.members import Member, Members
 from engine.runtime.observer import Observer
 from engine.runtime.person import Person
 from engine.runtime.reached import TELLING, reached
-from engine.runtime.segments.keep import Story
-from engine.runtime.segments.write import told_by
 from engine.runtime.simulate import Simulation
 
 _TICK = timedelta(microseconds=1)

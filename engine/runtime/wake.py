@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from engine.core.react import on_timers
+from engine.core.segment_story import Story
 from engine.core.shopper import Shopper
 from engine.model.event import Event
 from engine.model.profile import Profile
 from engine.runtime import load, save
 from engine.runtime.coupons import Codes, with_codes
 from engine.runtime.failures import report
-from engine.runtime.segments.keep import Story, keep_up
+from engine.runtime.segments.keep import keep_up
 from engine.runtime.shell import Shell
 from engine.store import lanes as lanes_store
 from engine.store import profiles as profiles_store

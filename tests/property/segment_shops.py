@@ -10,10 +10,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from engine.core.segment_story import Story
 from engine.core.segments import Standing, touch_of
 from engine.model.segment import Segment
 from engine.runtime.replay import Replay, Until
-from engine.runtime.segments.keep import Story, keep_up
+from engine.runtime.segments.keep import keep_up
 from engine.runtime.segments.search import search
 from engine.runtime.shell import Shell
 from engine.runtime.wake import wake
