@@ -17,6 +17,7 @@ from rich.console import Console
 
 from engine import bootstrap
 from engine.cli import _backtest as show
+from engine.cli import _simulated_segments as in_segments
 from engine.cli._database import answering
 from engine.cli._recorded import duration, print_bad_lines, print_errors, print_tallies
 from engine.cli.main import FINDINGS
@@ -26,9 +27,11 @@ from engine.language import load_journeys, load_policy
 from engine.model.event import Event
 from engine.model.journey import Journey, Send
 from engine.model.policy import Policy
+from engine.model.segment import Segment
 from engine.rendering import Renderer
 from engine.runtime.backtest import Backtest, Side, balance
 from engine.runtime.looks import looks_of
+from engine.runtime.reached import reached
 from engine.runtime.sources import Mapped
 from engine.runtime.texts import Biller
 from engine.settings import Settings
@@ -120,6 +123,8 @@ def command(
     """Run journeys on recorded events and count what they would have done. Nothing is sent.
 
     With --against it is a backtest of a change: both sets of journeys run over the same events.
+    Segments that a journey hears of are kept, as config/segments says; with --against live the
+    other side keeps those in force.
     A coupon counts as used on the shopper's first order while it is valid (30 days where it does
     not say), and costs its percent of that order.
 
@@ -158,6 +163,14 @@ def command(
         if against is not None:
             other, failed = _others(against, database, console)
             wrong = wrong or failed
+        kept, broken = in_segments.of_project(
+            project, policy, database if from_database else None, console
+        )
+        before = kept
+        if against == "live" and database is not None:
+            before = in_segments.live(database, console)
+        wrong = wrong or broken
+        in_segments.warn_of_scores(console, journeys, kept)
         now = datetime.now(UTC)
         watch = details or pictures is not None
         looked_at = watch or other is not None
@@ -170,6 +183,8 @@ def command(
             since=now - timedelta(days=days) if days else None,
             bought_within=within,
             biller=_biller(project, policy, [*journeys, *(other or ())]) if looked_at else None,
+            segments=kept,
+            others=before,
         )
         progress = stack.enter_context(show.bar(console, disable=as_json))
         task = progress.add_task("looking", total=None, speed="")
@@ -179,7 +194,10 @@ def command(
         else:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="winback-")))
             ordered = show.open_files(recordings, mapped, scratch, now, console)
-            looks = looks_of((*journeys, *(other or ())))
+            read: list[Journey | Segment] = [*journeys, *(other or ())]
+            read += reached(journeys, kept.rules).values()
+            read += reached(other or (), before.rules).values()
+            looks = looks_of(read)
             if backtest.bills:  # a template may print anything
                 looks = Looks()
             excerpt = Excerpt(looks, now, policy.shop.country)
@@ -252,11 +270,15 @@ def _document(
     found: dict[str, Any] = {"journeys": {n: asdict(t) for n, t in sides[0].tallies.items()}}
     if details or len(sides) == 2:
         found["details"] = show.as_document(sides[0])
+    if sides[0].segments:
+        found["segments"] = in_segments.as_document(sides[0])
     if len(sides) == 2:
         found["against"] = {
             "journeys": {n: asdict(t) for n, t in sides[1].tallies.items()},
             "details": show.as_document(sides[1]),
         }
+        if sides[1].segments:
+            found["against"]["segments"] = in_segments.as_document(sides[1])
         found["shoppers"] = show.balance_document(
             balance(sides[1].shoppers, sides[0].shoppers), called
         )
@@ -269,8 +291,10 @@ def _print(
     console = Console(highlight=False)
     if len(sides) == 1 and not details:
         print_tallies(sides[0].tallies, _TITLE, as_json=False)
+        in_segments.print_crossings(console, sides)
         return
     show.print_details(console, sides[::-1], currency)
+    in_segments.print_crossings(console, sides[::-1])
     if len(sides) == 2:
         difference = balance(sides[1].shoppers, sides[0].shoppers)
         show.print_balance(console, difference, called)

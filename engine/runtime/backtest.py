@@ -29,6 +29,12 @@ from engine.model.message import Message
 from engine.model.policy import Policy
 from engine.runtime.observer import Fault
 from engine.runtime.simulate import Observer, Simulation, Tally, undisturbed
+from engine.runtime.simulate_segments import (
+    Crossings,
+    Segments,
+    SegmentSimulation,
+    simulation_of,
+)
 from engine.runtime.texts import Bill, Biller
 
 #: How long a coupon without ``valid`` is taken to be used, and how far back a purchase makes a
@@ -227,11 +233,12 @@ def _ends(message: Message) -> datetime:
 @dataclass(slots=True)
 class Side:
     """One set of journeys and what it did: ``tallies`` and ``accounts`` by journey, messages by
-    shopper."""
+    shopper, who entered and left the ``segments`` that the journeys hear of."""
 
     tallies: dict[str, Tally]
     accounts: dict[str, Account]
     shoppers: Counter[int]
+    segments: dict[str, Crossings] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -251,6 +258,7 @@ class Backtest:
     ``watch``  whether to look closer than the tallies; two sets are always watched.
     ``since``  events before it only teach who the shoppers are; no run starts.
     ``biller`` finds out what text messages come to, where the journeys are watched.
+    ``segments`` are the shop's; ``others`` those of ``against``, where they are not the same.
     """
 
     def __init__(
@@ -264,22 +272,24 @@ class Backtest:
         since: datetime | None = None,
         bought_within: timedelta = MONTH,
         biller: Biller | None = None,
+        segments: Segments | None = None,
+        others: Segments | None = None,
     ) -> None:
         self._watches: list[Watch | None] = []
         self._simulations: list[Simulation] = []
         self._since = since
         self.bills = biller is not None and (watch or against is not None)
         self.events = 0
-        for one in (journeys, against):
+        for one, shop in ((journeys, segments), (against, others or segments)):
             if one is None:
                 continue
             chosen = list(one)
             seen = watch or against is not None
             watcher = Watch(chosen, policy, bought_within, biller) if seen else None
             self._watches.append(watcher)
-            self._simulations.append(
-                Simulation(chosen, policy, bare=bare, observer=watcher, written=biller is not None)
-            )
+            written = biller is not None
+            made = simulation_of(chosen, policy, shop, bare=bare, observer=watcher, written=written)
+            self._simulations.append(made)
 
     def run(
         self,
@@ -297,12 +307,16 @@ class Backtest:
                     feed(event)
             tallies = [simulation.finish(until) for simulation in self._simulations]
         progress(self.events)
-        return [
+        sides = [
             Side(tally, {}, Counter())
             if watch is None
             else Side(tally, watch.accounts, watch.shoppers)
             for tally, watch in zip(tallies, self._watches, strict=True)
         ]
+        for side, made in zip(sides, self._simulations, strict=True):
+            if isinstance(made, SegmentSimulation):
+                side.segments = made.crossings
+        return sides
 
     def _counted(self, events: Iterable[Event], progress: Callable[[int], None]) -> Iterator[Event]:
         count = self.events

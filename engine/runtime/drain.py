@@ -22,6 +22,7 @@ from engine.core.consent import merged_consents
 from engine.core.identity import Resolution, resolve
 from engine.core.profiles import merged_profiles
 from engine.core.react import after_merge, on_event
+from engine.core.segment_story import Story
 from engine.core.shopper import Shopper
 from engine.model.event import Event
 from engine.model.profile import Profile
@@ -29,7 +30,7 @@ from engine.runtime import load, reports, save
 from engine.runtime.consent import ask, confirm, hold, keep_proof
 from engine.runtime.coupons import Codes, with_codes
 from engine.runtime.failures import report
-from engine.runtime.segments.keep import Story, keep_up
+from engine.runtime.segments.keep import keep_up
 from engine.runtime.shell import Shell
 from engine.store import events as events_store
 from engine.store import identities as identities_store

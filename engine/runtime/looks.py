@@ -1,4 +1,5 @@
-"""What journeys look at: the properties and traits that any expression in them reads."""
+"""What journeys and segments look at: the properties and traits that any expression in them
+reads."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from engine.core.conditions import names_used
 from engine.intake.excerpt import Looks
 from engine.model.journey import Condition, Journey, Update
+from engine.model.segment import Segment
 
 #: Names that are read from an event, and whose own names never come from one.
 _EVENT = ("event", "trigger")
@@ -16,8 +18,9 @@ _OTHER = ("key", "now", "history", "offer")
 REACH = ("email", "phone", "timezone")
 
 
-def looks_of(journeys: Iterable[Journey]) -> Looks:
-    """What an event and a shopper must have for ``journeys`` to decide as if they had all.
+def looks_of(journeys: Iterable[Journey | Segment]) -> Looks:
+    """What an event and a shopper must have for ``journeys`` and segments to decide as if they had
+    all.
 
     Where an expression takes an event or a profile as a whole, or a name that is not known
     here, all is kept.
@@ -46,7 +49,7 @@ def _with(names: set[str] | None, name: str) -> set[str] | None:
 
 
 def conditions_in(value: object) -> Iterator[Condition]:
-    """Every condition anywhere in a journey, whatever kinds of steps there are."""
+    """Every condition anywhere in a journey or a rule, whatever kinds of steps there are."""
     if isinstance(value, Condition):
         yield value
     elif isinstance(value, Mapping):

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.core.conditions import names_used
 from engine.core.profiles import ORDER
+from engine.core.segment_story import Story, steps_of
 from engine.core.segments import Book, Change, Held, Standing, Stay, Subject, follow, look_now
 from engine.core.segments import stays_of as shown
 from engine.core.segments.touch import parts_of
@@ -22,7 +23,6 @@ from engine.model.enrollment import Enrollment
 from engine.model.segment import Journeyed
 from engine.runtime.looks import conditions_in
 from engine.runtime.person import Person
-from engine.runtime.segments.keep import Story, steps_of
 
 #: A history is looked through for what is too old each time it has grown by so many events.
 _GROWN = 8
@@ -40,7 +40,7 @@ class Member(Person):
     past: ShopperHistory = field(default_factory=ShopperHistory)
     #: runs of the journeys that segments ask about, by id
     stays: dict[str, Stay] = field(default_factory=dict)
-    #: the static lists that they were on when last looked at
+    #: the static lists that they are on, by the names that events have told so far
     lists: frozenset[str] = frozenset()
     #: nobody has looked at them yet; ``anew``: they took somebody in since
     new: bool = True
@@ -103,6 +103,7 @@ class Members:
 
     def look(self, member: Member, at: datetime) -> None:
         """Find out where they stand at ``at``, as if it had always been so."""
+        self.note_names(member)
         subject = self._subject(member, Story(member.shopper.profile), at)
         look_now(self.book, subject, member.standings, sorted(self.book.every), at)
         self._done(member, subject)
@@ -114,16 +115,13 @@ class Members:
         into where they stand; gives who entered and left, in order. ``story.runs`` are those that
         changed."""
         self.note_runs(member, story.runs)
-        lists = self._lists(member)
         story.new = member.new
         story.anew = member.new or member.anew
-        story.named = lists != member.lists
         steps = steps_of(self.book, story, at)
         latest = max((step.at for step in steps), default=at)
         due = member.look_at is not None and member.look_at <= (until or latest)
         if not due and not any(step.touched for step in steps):
             return []
-        member.lists = lists
         subject = self._subject(member, story, at)
         changes = follow(self.book, subject, member.standings, steps, until=until, new=story.new)
         self._done(member, subject)
@@ -142,15 +140,19 @@ class Members:
             member.past,
             list(member.stays.values()),
             member.consents,
-            self._lists(member),
+            member.lists,
         )
 
-    def _lists(self, member: Member) -> frozenset[str]:
+    def note_names(self, member: Member) -> bool:
+        """Note by which names they go now; gives whether that puts them on another list. Before
+        what told of a name, nobody knew it."""
+        if not self._lists_of:
+            return False
         found: frozenset[str] = frozenset()
-        if self._lists_of:
-            for name in member.names:
-                found |= self._lists_of.get(name, frozenset())
-        return found
+        for name in member.names:
+            found |= self._lists_of.get(name, frozenset())
+        was, member.lists = member.lists, found
+        return found != was
 
     def _done(self, member: Member, subject: Subject) -> None:
         member.new = member.anew = False

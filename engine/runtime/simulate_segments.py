@@ -7,7 +7,7 @@ simulation, and costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,8 @@ from engine.core.calendar import next_reached
 from engine.core.decision import Outcome
 from engine.core.emitted import event_of, ours
 from engine.core.react import on_event, on_timers
-from engine.core.segments import Change, Held
+from engine.core.segment_story import Story, told_by
+from engine.core.segments import Change, Held, Standing
 from engine.language.segments import SegmentSet
 from engine.model.event import Event
 from engine.model.journey import Journey
@@ -27,8 +28,6 @@ from engine.runtime.members import Member, Members
 from engine.runtime.observer import Observer
 from engine.runtime.person import Person
 from engine.runtime.reached import TELLING, reached
-from engine.runtime.segments.keep import Story
-from engine.runtime.segments.write import told_by
 from engine.runtime.simulate import Simulation
 
 _TICK = timedelta(microseconds=1)
@@ -93,6 +92,9 @@ class SegmentSimulation(Simulation):
         super().__init__(journeys, policy, bare=bare, observer=observer, written=written)
         self.members = members
         self.crossings = {name: Crossings() for name in sorted(members.book.every)}
+        #: before it all was only learned; None: nothing was
+        self._begun: datetime | None = None
+        self._learning = False
         # Each change is told at its moment, so timers and looks are worked one after the other.
         self._go = self._fire_each
 
@@ -101,16 +103,24 @@ class SegmentSimulation(Simulation):
         for person in self._people.values():
             self.members.look(_member(person), at)
 
+    def standings(self) -> Iterator[tuple[int, str, Standing]]:
+        """Where everybody stands: profile, segment."""
+        for id, person in self._people.items():
+            for name, standing in _member(person).standings.items():
+                yield id, name, standing
+
     def feed(self, event: Event) -> None:
         if self._said_here(event):
             return
         self._in_order(event)
         self.events += 1
+        if self._learning:
+            self._learning, self._begun = False, event.time
         if self.book.calendars and self._since is None:
             self._since = event.time
         person = self._person_of(event)
         self._pass_time(person, event.time - _TICK, self._go)
-        self._happen(person, [event])
+        self._happen(person, [event], named=self.members.note_names(_member(person)))
         self._work_emitted(person)
         self._settle(person, event.time)
 
@@ -120,8 +130,9 @@ class SegmentSimulation(Simulation):
         self._in_order(event)
         person = _member(self._person_of(event))
         self._learn_by_time(person, event.time - _TICK)
-        self._learn(person, [event])
+        self._learn(person, [event], named=self.members.note_names(person))
         person.looked, self._since = event.time, None
+        self._learning = True
         self._settle(person, event.time)
 
     def _said_here(self, event: Event) -> bool:
@@ -142,18 +153,19 @@ class SegmentSimulation(Simulation):
             story = Story(person.shopper.profile)
             self._learn(person, self._told(self.members.keep_up(person, story, moment, moment)))
 
-    def _learn(self, person: Member, events: Sequence[Event]) -> None:
+    def _learn(self, person: Member, events: Sequence[Event], named: bool = False) -> None:
         """Learn events, and those that tell of what they change; they start no run."""
         while events:
             before, happened = person.shopper.profile, []
             for event in events:
                 on_event(self.book, person.shopper, event, None, [])
                 happened.append((event, person.shopper.profile, event.time))
-            story = Story(before, list(happened))
+            story, named = Story(before, list(happened), named=named), False
             events = self._told(self.members.keep_up(person, story, events[-1].time))
 
-    def _happen(self, person: Person, events: Sequence[Event]) -> None:
-        """Work events of one moment, and where they leave the shopper."""
+    def _happen(self, person: Person, events: Sequence[Event], named: bool = False) -> None:
+        """Work events of one moment, and where they leave the shopper. ``named``: by what they tell
+        of names they put them on another list."""
         shopper = person.shopper
         before = shopper.profile
         happened: list[tuple[Event | None, Profile, datetime]] = []
@@ -162,7 +174,8 @@ class SegmentSimulation(Simulation):
                 self.observer.happened(shopper, event)
             on_event(self.book, shopper, event, None)
             happened.append((event, shopper.profile, event.time))
-        self._keep_up(person, Story(before, happened, shopper.outcome.enrollments), events[-1].time)
+        story = Story(before, happened, shopper.outcome.enrollments, named=named)
+        self._keep_up(person, story, events[-1].time)
 
     def _keep_up(
         self, person: Person, story: Story, at: datetime, until: datetime | None = None
@@ -185,6 +198,8 @@ class SegmentSimulation(Simulation):
     def _pass_time(
         self, person: Person, until: datetime, fire: Callable[[Person, datetime], None]
     ) -> None:
+        if self._begun is not None:
+            self._learn_by_time(_member(person), min(until, self._begun - _TICK))
         if self.book.calendars:
             after = until if person.looked is None else person.looked
             if self._since is not None:

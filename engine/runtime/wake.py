@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from engine.core.react import on_timers
+from engine.core.segment_story import Story
 from engine.core.shopper import Shopper
 from engine.model.event import Event
 from engine.model.profile import Profile
 from engine.runtime import load, save
 from engine.runtime.coupons import Codes, with_codes
 from engine.runtime.failures import report
-from engine.runtime.segments.keep import Story, keep_up
+from engine.runtime.segments.keep import keep_up
 from engine.runtime.shell import Shell
 from engine.store import lanes as lanes_store
 from engine.store import profiles as profiles_store
@@ -94,8 +95,10 @@ def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None =
 
 def _story(before: Mapping[int, Profile], shopper: Shopper, now: datetime) -> Story:
     """What the timers changed, as segments look at it: when the last of them was fired."""
-    marks = [mark.at for trace in shopper.outcome.traces.values() for mark in trace]
     profile, runs = shopper.profile, shopper.outcome.enrollments
+    marks = [mark.at for trace in shopper.outcome.traces.values() for mark in trace]
+    # A run that ends with a wait leaves no mark when that is over.
+    marks += [run.ended_at for run in runs.values() if run.ended_at is not None]
     happened: list[tuple[Event | None, Profile, datetime]] = []
     if profile is not before[profile.id] or runs:
         happened.append((None, profile, max(marks, default=now)))

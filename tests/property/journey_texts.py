@@ -315,12 +315,18 @@ _by_event = _with(
     again=_again,
     **{"if": conditions},
 )
-_by_segment = _with(
-    _in("segment", st.sampled_from(({"entered": "vip"}, {"left": "vip"}))),
-    again=_again,
-    without=_without,
-    **{"if": conditions},
-)
+
+
+def _by_segment(*names: str) -> SearchStrategy[Drawn]:
+    ways = [{word: name} for name in names for word in ("entered", "left")]
+    return _with(
+        _in("segment", st.sampled_from(ways)),
+        again=_again,
+        without=_without,
+        **{"if": conditions},
+    )
+
+
 _by_date = _with(
     _in("date", _dates),
     yearly=st.booleans(),
@@ -335,7 +341,7 @@ _by_calendar = _with(
     again=_again,
     **{"if": conditions},
 )
-_triggers = _often((9, _by_event), (1, _by_segment), (1, _by_date), (1, _by_calendar))
+_triggers = _often((9, _by_event), (1, _by_segment("vip")), (1, _by_date), (1, _by_calendar))
 _stop = _with(_in("event", st.sampled_from(END)), goal=st.just(True), **{"if": conditions})
 _heads = _maybe(
     title=st.sampled_from(("A title: with a colon", "no", "देखा और चले गए", "# not a comment")),
@@ -351,20 +357,29 @@ _stops = st.one_of(_stop, st.lists(_stop, min_size=1, max_size=3))
 
 
 @st.composite
-def journey(draw: DrawFn, name: str, others: tuple[str, ...] = (), *, emits: bool = True) -> Drawn:
-    """One journey as keys and values."""
+def journey(
+    draw: DrawFn,
+    name: str,
+    others: tuple[str, ...] = (),
+    *,
+    emits: bool = True,
+    segments: tuple[str, ...] = (),
+) -> Drawn:
+    """One journey as keys and values. Of ``segments`` one starts it mostly."""
     steps, _ = _Written(draw, others, emits).steps(2, least=1)
     stops = {"stop": draw(_stops)} if draw(st.booleans()) else {}
-    return {"journey": name, **draw(_heads), "trigger": draw(_triggers), **stops, "steps": steps}
+    triggers = _often((1, _triggers), (3, _by_segment(*segments))) if segments else _triggers
+    return {"journey": name, **draw(_heads), "trigger": draw(triggers), **stops, "steps": steps}
 
 
 @st.composite
-def journeys(draw: DrawFn, most: int = 3) -> dict[str, str]:
+def journeys(draw: DrawFn, most: int = 3, *, segments: tuple[str, ...] = ()) -> dict[str, str]:
     """Journeys that live in one shop and may jump to each other: name -> YAML."""
     names = ("one", "two", "three", "four")[: draw(st.integers(1, most))]
     return {
         name: written(
-            draw(journey(name, tuple(n for n in names if n != name))), draw(st.booleans())
+            draw(journey(name, tuple(n for n in names if n != name), segments=segments)),
+            draw(st.booleans()),
         )
         for name in names
     }

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, note, settings
 
 from engine.core.decision import Mark, Outcome
 from engine.core.gate import Verdict
+from engine.core.segments import Standing
 from engine.core.shopper import Shopper
 from engine.intake.excerpt import Excerpt
 from engine.intake.recordings import Ordered
@@ -29,6 +30,8 @@ from engine.model.enrollment import Enrollment
 from engine.model.journey import Journey
 from engine.model.message import Message, Receipt, Rendered
 from engine.model.policy import Cap, Policy, QuietHours, Topic
+from engine.model.profile import Profile
+from engine.model.segment import Segment
 from engine.runtime import calendar
 from engine.runtime import shelf as shelf_module
 from engine.runtime.deliver import Deliverer
@@ -38,8 +41,10 @@ from engine.runtime.in_force import Past
 from engine.runtime.looks import looks_of
 from engine.runtime.replay import Replay
 from engine.runtime.retrace import differences
+from engine.runtime.segments.look import look
 from engine.runtime.shell import SHARDS
 from engine.runtime.simulate import Observer, Simulation
+from engine.runtime.simulate_segments import Segments, SegmentSimulation, simulation_of
 from engine.runtime.wake import wake
 from engine.store import lanes as lanes_store
 from engine.store.database import Database
@@ -48,6 +53,15 @@ from tests.integration.runtime_kit import emptied, module_database
 from tests.integration.versions_kit import HOUR, World, new_project
 from tests.property.event_streams import END, START, Told, streams
 from tests.property.journey_texts import journeys
+from tests.property.segment_shops import (
+    LISTS,
+    NAMES,
+    LookingReplay,
+    put,
+    segments,
+    stored_crossings,
+    stored_standings,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
 
@@ -113,6 +127,60 @@ def test_simulation_and_store_agree(
     read = ordered.events(Excerpt(looks_of(written), END, "GB"))
     assert Simulation(written, POLICY).run(read, UNTIL) == simulated
     assert ordered.bad == []
+
+
+@looked_at(40)
+@given(texts=journeys(segments=NAMES), kept=segments(), told=streams())
+def test_they_agree_on_who_is_in_which_segment_and_what_that_starts(
+    database: Database,
+    tmp_path_factory: pytest.TempPathFactory,
+    texts: dict[str, str],
+    kept: dict[str, Segment],
+    told: list[Told],
+) -> None:
+    show(texts, told)
+    for segment in kept.values():
+        note(segment.source)
+    written = loaded(texts)
+    once = {one.event.id: one.event for one in told}
+    in_order = sorted(once.values(), key=lambda event: event.order_key)
+    seen = Kept()
+    shop = Segments(kept, LISTS)
+    simulation = simulation_of(written, POLICY, shop, observer=seen)
+    simulated = simulation.run(in_order, UNTIL)
+
+    replay = LookingReplay(emptied(database), written, POLICY)
+    replay.keep(kept)
+    assert replay.run([one.event for one in told], UNTIL) == simulated
+    assert replay.refused == 0
+    runs, traces, merged = stored_runs(database)
+    assert runs == {id: shown(run) for id, run in seen.runs.items() if id not in merged}
+    assert traces == {id: seen.traces.get(id, []) for id in runs}
+    assert stored_messages(database, merged) == {
+        id: judged for id, judged in seen.judged_last.items() if seen.of_run[id] not in merged
+    }
+
+    if not isinstance(simulation, SegmentSimulation):  # they hear of none
+        return
+    crossings = {name: (c.entered, c.left) for name, c in simulation.crossings.items()}
+    stored = stored_crossings(database)
+    assert {name: stored.get(name, (0, 0)) for name in crossings} == crossings
+    standings = {
+        (id, name): standing
+        for id, name, standing in simulation.standings()
+        if standing != Standing()
+    }
+    there = stored_standings(database)
+    assert {place: one for place, one in there.items() if place[1] in crossings} == standings
+    assert simulation.members.faults == []
+
+    # As a recording, read for what journeys and segments look at, it says the same.
+    folder = tmp_path_factory.mktemp("recording", numbered=True)
+    (folder / "events.jsonl").write_bytes(b"\n".join(one.line for one in told))
+    ordered = Ordered(folder, END)
+    ordered.add(folder / "events.jsonl")
+    read = ordered.events(Excerpt(looks_of([*written, *kept.values()]), END, "GB"))
+    assert simulation_of(written, POLICY, shop).run(read, UNTIL) == simulated
 
 
 def show(texts: dict[str, str], told: Sequence[Told]) -> None:
@@ -208,12 +276,13 @@ def test_any_shopper_replayed_decides_the_same(
     monkeypatch.setattr(shelf_module, "EVERY", 0.0)
 
     @looked_at(25)
-    @given(texts=journeys(), told=streams())
-    def whatever_happens(texts: dict[str, str], told: list[Told]) -> None:
+    @given(texts=journeys(segments=NAMES), kept=segments(), told=streams())
+    def whatever_happens(texts: dict[str, str], kept: dict[str, Segment], told: list[Told]) -> None:
         show(texts, told)
         project = new_project(tmp_path_factory.mktemp("shop", numbered=True), **texts)
         (project / "config/winback.yaml").write_text(RULES)
         with living(emptied(database), project) as shop:
+            put(shop.world.shell, kept)
             for at, some in groupby(told, key=lambda one: one.received_at):
                 shop.live_until(at)
                 shop.world.accept(*(one.event for one in some))
@@ -268,6 +337,7 @@ class Shop:
         now = self.world.clock.now().isoformat()
         ((moment,),) = self.world.rows(
             f"select least((select min(wake_at) from enrollment where wake_at > '{now}'),"
+            f" (select min(look_at) from segment_member where look_at > '{now}'),"
             f" (select min(due_at) from message where status = 'due' and due_at > '{now}'))"
         )
         assert moment is None or isinstance(moment, datetime)
@@ -278,7 +348,7 @@ class Shop:
         if calendar.to_do(shell):
             while not calendar.calendars_due(shell).done:
                 pass
-        while self._drained() or wake(shell).woken:
+        while self._drained() or wake(shell).woken or look(shell).looked:
             pass
         for shard in range(SHARDS):
             self.deliverer.deliver(shard)

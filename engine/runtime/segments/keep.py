@@ -4,33 +4,16 @@ as soon as the event that puts them there is worked, and a crash loses both or n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
-from engine.core.segments import Book, Change, Standing, Step, follow
+from engine.core.segment_story import Story, steps_of
+from engine.core.segments import Change, Standing, Step, follow
 from engine.core.segments.windows import TICK
-from engine.model.enrollment import Enrollment
-from engine.model.event import Event
-from engine.model.profile import Profile
 from engine.runtime.segments import load
 from engine.runtime.segments.write import report, write
 from engine.runtime.shell import Shell
 from engine.store import segments as segments_store
 from engine.store.database import Connection
-
-
-@dataclass(slots=True)
-class Story:
-    """What happened to one shopper in a batch: the profile ``before``, and (event, the profile
-    after it, its time) in order. ``runs`` are those that changed, by id; ``anew``: they are new or
-    took somebody in, so that everything may be otherwise; ``named``: by another name as well."""
-
-    before: Profile
-    happened: list[tuple[Event | None, Profile, datetime]] = field(default_factory=list)
-    runs: Mapping[str, Enrollment] = field(default_factory=dict)
-    new: bool = False
-    anew: bool = False
-    named: bool = False
 
 
 def keep_up(
@@ -83,20 +66,6 @@ def keep_up(
         return 0
     zone = shell.book().timezone
     return write(connection, before, standings, changes, now, writer, zone, doubled=doubled)
-
-
-def steps_of(book: Book, story: Story, now: datetime) -> list[Step]:
-    """What may have touched where the shopper stands, in order."""
-    steps = list(book.steps(story.before, story.happened))
-    more = book.of_journeys({run.journey for run in story.runs.values()}) if story.runs else None
-    if more:
-        steps = [step._replace(touched=step.touched | more) for step in steps]
-    first = book.every if story.anew else book.of_lists if story.named else None
-    if first:
-        if not steps:
-            steps = [Step(now, story.before, None, first)]
-        steps[0] = steps[0]._replace(touched=steps[0].touched | first)
-    return steps
 
 
 def _union(steps: list[Step]) -> frozenset[str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.runtime.segments.keep import Story, keep_up
+from engine.core.segment_story import Story
+from engine.runtime.segments.keep import keep_up
 from engine.runtime.shell import Shell
 from engine.store import lanes as lanes_store
 from engine.store import profiles as profiles_store

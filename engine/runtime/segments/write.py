@@ -6,11 +6,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 
-from engine.core.emitted import EMITTED, LONGEST_CHAIN, Emitted
-from engine.core.ids import derive
+from engine.core.segment_story import told_by
 from engine.core.segments import Change, Standing, Subject
 from engine.core.zones import zone_named
-from engine.model.journey import SEGMENT_ENTERED, SEGMENT_LEFT
 from engine.runtime import save
 from engine.store import identities as identities_store
 from engine.store import segments as segments_store
@@ -89,32 +87,15 @@ def _days(
 
 
 def _tell(connection: Connection, changes: list[Change], now: datetime, writer: str) -> int:
-    """The events. An id says what it is about, so that it counts once (P2), and how many events of
-    ours at that moment led to it: a circle of segments and journeys ends."""
+    """Put the events into the inbox that tell of ``changes``; gives how many."""
     known = identities_store.strongest(connection, {change.profile_id for change in changes})
     emitted = []
     for change in changes:
-        if change.profile_id in known and (one := told_by(change)) is not None:
+        one = told_by(change)
+        if one is None:
+            log.warning("segment '%s' goes round in a circle with journeys", change.segment)
+        elif change.profile_id in known:
             emitted.append(one)
     if emitted:
         save.put_into_inbox(connection, emitted, now, writer)
     return len(emitted)
-
-
-def told_by(change: Change) -> Emitted | None:
-    """The event that tells of the change; None where a circle of them ends."""
-    place = _chained(change) + 1
-    if place > LONGEST_CHAIN:
-        log.warning("segment '%s' goes round in a circle with journeys", change.segment)
-        return None
-    word = "entered" if change.member else "left"
-    id = derive("segment", change.segment, change.profile_id, word, change.at, change.cause)
-    name = SEGMENT_ENTERED if change.member else SEGMENT_LEFT
-    properties = {"segment": change.segment}
-    return Emitted(f"{EMITTED}:{place}:{id}", change.profile_id, name, change.at, properties)
-
-
-def _chained(change: Change) -> int:
-    kind, _, rest = change.cause.partition(":")
-    number = rest.partition(":")[0]
-    return int(number[:6]) if kind == EMITTED and number.isdecimal() else 0
