@@ -387,6 +387,27 @@ def test_an_erased_profile_leaves_though_nothing_is_known_of_it(shop: Shopkeeper
     assert shop.changes("removals") == [hashed("1@example.com")]
 
 
+def test_once_a_day_every_list_is_written_anew_without_being_asked(shop: Shopkeeper) -> None:
+    shop.shopper(1, email="old@example.com")
+    shop.run(1)
+    shop.sync()
+    shop.run_sql("""update profile set traits = '{"email": "new@example.com"}'""")
+    shop.clock.move_to(shop.clock.now() + timedelta(hours=23))
+    assert shop.sync() == SyncReport()
+    shop.clock.move_to(shop.clock.now() + timedelta(hours=1))
+    shop.sync()
+    assert shop.members() == hashed("new@example.com")
+    assert shop.sync() == SyncReport()
+
+    # The last of the list is erased, so that nothing in the database tells of it any more.
+    shop.run_sql("delete from audience_member")
+    shop.run_sql("delete from profile")
+    shop.clock.move_to(shop.clock.now() + timedelta(days=1))
+    shop.sync()
+    assert shop.members() == set()
+    assert shop.changes("removals")[-1] == hashed("new@example.com")
+
+
 def test_two_profiles_with_one_address_are_one_row(shop: Shopkeeper) -> None:
     runs = []
     for profile in (1, 2):
