@@ -30,7 +30,6 @@ from engine.model.enrollment import Enrollment
 from engine.model.journey import Journey
 from engine.model.message import Message, Receipt, Rendered
 from engine.model.policy import Cap, Policy, QuietHours, Topic
-from engine.model.profile import Profile
 from engine.model.segment import Segment
 from engine.runtime import calendar
 from engine.runtime import shelf as shelf_module
