@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from engine.cli._sending import _running
+from engine.cli._sending import connected
 from engine.clock import from_environment
 from engine.core.durations import show_duration
 from engine.core.rates import quota
@@ -14,7 +14,6 @@ from engine.model.check import Check
 from engine.model.policy import Policy
 from engine.settings import Settings
 from engine.store import pace, senders
-from engine.store.database import Database, Unavailable, wait_until_ready
 from engine.store.pace import Used
 
 
@@ -22,14 +21,9 @@ def examine(settings: Settings, policy: Policy) -> Iterator[Check]:
     """Nothing where no limit is set, or no database answers: that is another check's finding."""
     if not (policy.sending.limits or policy.sending.warm_up):
         return
-    url = settings.database_url or _running(settings)
-    if not url:
-        return
-    try:
-        wait_until_ready(url, timeout=0)
-    except Unavailable:  # said elsewhere
-        return
-    with Database(url, connections=1) as database, database.connection() as connection:
+    with connected(settings) as connection:
+        if connection is None:
+            return
         found = pace.used(connection) if senders.known(connection) else {}
     yield from usage(policy, found, from_environment(settings.clock).now())
 

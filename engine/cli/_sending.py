@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from engine.embedded.postgres import EmbeddedPostgres
 from engine.model.check import Check
 from engine.settings import Settings
 from engine.store import lookups, senders
-from engine.store.database import Database, Unavailable, wait_until_ready
+from engine.store.database import Connection, Database, Unavailable, wait_until_ready
 from engine.store.senders import WINBACK
 
 
 def examine(settings: Settings) -> Iterator[Check]:
     """Nothing where no database answers: that is another check's finding."""
-    url = settings.database_url or _running(settings)
-    if not url:
-        return
-    try:
-        wait_until_ready(url, timeout=0)
-    except Unavailable:  # said elsewhere
-        return
-    with Database(url, connections=1) as database, database.connection() as connection:
-        if not senders.known(connection):  # nothing has run on it yet
+    with connected(settings) as connection:
+        if connection is None or not senders.known(connection):  # nothing has run on it yet
             return
         states, pauses = senders.states(connection), senders.pauses(connection)
         unknown = lookups.counts(connection)
@@ -50,6 +44,22 @@ def examine(settings: Settings) -> Iterator[Check]:
             f"({unknown.to_look_up} are still looked up), {unknown.unresolved} closed without an "
             f"answer, {unknown.resolved} resolved",
         )
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[Connection | None]:
+    """The shop's database as it is, None where none answers."""
+    url = settings.database_url or _running(settings)
+    if url:
+        try:
+            wait_until_ready(url, timeout=0)
+        except Unavailable:  # said elsewhere
+            url = ""
+    if not url:
+        yield None
+        return
+    with Database(url, connections=1) as database, database.connection() as connection:
+        yield connection
 
 
 def _running(settings: Settings) -> str:
