@@ -15,6 +15,7 @@ from typing import Any
 from engine.core.reach import Reach
 from engine.model.journey import Condition, Journey
 from engine.runtime.in_flight import Change, Decision
+from engine.store import segment_plan as plan_store
 from engine.store import versions as versions_store
 from engine.store.database import Connection
 
@@ -105,6 +106,8 @@ def newcomers(
     """How many runs of each journey may begin in a day, by the busiest of the last days."""
     names = sorted({journey.trigger.event for journey in journeys.values()})
     days = versions_store.busiest_day(connection, names, now, LOOK_BACK)
+    telling = [journey.trigger.event for journey in journeys.values() if journey.trigger.segment]
+    told = plan_store.busiest_day(connection, telling, now, LOOK_BACK) if telling else {}
     found = {}
     for name, journey in journeys.items():
         trigger = journey.trigger
@@ -112,6 +115,8 @@ def newcomers(
             found[name] = versions_store.shoppers(connection)
         else:
             events, shoppers = days.get(trigger.event, (0, 0))
+            if trigger.segment:
+                events, shoppers = told.get((trigger.event, trigger.segment), (0, 0))
             once = trigger.key is None and (
                 trigger.again.rule == "never" or trigger.again.after >= FIRST_DAY
             )
