@@ -137,7 +137,8 @@ def _push(*, additions: bool) -> None:
     at = bench()
     turns = at.pusher.push(PATIENCE, additions=additions)
     # Whoever has the list lets go of those before its next batch; asking again would not hurry it.
-    at.held_back = any(done.busy for done in turns)
+    # Nor where a platform cannot be reached at all: then the clock asks again.
+    at.held_back = any(done.busy or done.problem for done in turns)
     for done in turns:
         if done.problem:
             log.warning("audience %s: %s", done.audience, done.problem)

@@ -16,7 +16,7 @@ from engine.cli._recorded import duration, print_bad_lines, print_errors, print_
 from engine.cli.main import FINDINGS, print_json
 from engine.embedded.postgres import temporary_postgres
 from engine.intake.recordings import BadLine, events, lines
-from engine.language import load_journeys, load_policy
+from engine.language import load_journeys, load_policy, load_segments
 from engine.runtime.feed import Fed, Feed
 from engine.runtime.replay import Replay
 from engine.store.database import Database, migrate
@@ -158,7 +158,8 @@ def _event_time(
 ) -> None:
     policy, findings = load_policy(project / "config" / "winback.yaml")
     found = load_journeys(directory)
-    errors = print_errors(console, (*findings, *found.diagnostics))
+    segments = load_segments(project / "config" / "segments", policy=policy)
+    errors = print_errors(console, (*findings, *found.diagnostics, *segments.diagnostics))
     bad: list[BadLine] = []
     started = time.perf_counter()
     with _bar(console, as_json) as progress:
@@ -166,7 +167,7 @@ def _event_time(
         recorded = list(events([*files], datetime.now(UTC), policy.shop.country, bad))
         progress.update(bar, description="starting PostgreSQL")
         with _database(database or None) as store:
-            replay = Replay(store, found.journeys.values(), policy, bare=bare)
+            replay = Replay(store, found.journeys.values(), policy, segments=segments, bare=bare)
             progress.update(bar, description="replaying", total=len(recorded))
             tallies = replay.run(
                 recorded, ahead, lambda worked: progress.update(bar, completed=worked)

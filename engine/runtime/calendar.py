@@ -153,22 +153,17 @@ def _events(
     for profile in profiles:
         shopper = Shopper(profile)
         for occurrence in reached(book, journey, shopper, since, until):
-            # Who came later was not there to reach it.
-            seen = profile.first_seen
-            there = seen is None or seen < occurrence.moment
-            if there and in_season(journey, occurrence.moment):
+            if may_begin(journey, profile, occurrence.moment):
                 due.append((shopper, event_of(journey, profile.id, occurrence, ())))
     if not due:
         return []
     condition = journey.trigger.condition
     if condition is not None:
         if condition.history:
-            _load_history(connection, dict(condition.history), due)
-        due = [
-            (shopper, event)
-            for shopper, event in due
-            if holds(condition, Facts(shopper, book.currency, event.time, "", event, event))[0]
-        ]
+            earliest = min(event.time for _, event in due)
+            some = [shopper for shopper, _ in due]
+            load_history(connection, dict(condition.history), some, earliest)
+        due = [(shopper, event) for shopper, event in due if means(book, journey, shopper, event)]
     names = identities_store.strongest(connection, {shopper.profile.id for shopper, _ in due})
     return [
         msgspec.structs.replace(event, identifiers=(names[shopper.profile.id],), received_at=now)
@@ -177,14 +172,31 @@ def _events(
     ]
 
 
-def _load_history(
+def may_begin(journey: Journey, profile: Profile, moment: datetime) -> bool:
+    """Whether the calendar of ``journey`` counts at that moment for the shopper: who came later was
+    not there to reach it."""
+    seen = profile.first_seen
+    return (seen is None or seen < moment) and in_season(journey, moment)
+
+
+def means(book: JourneyBook, journey: Journey, shopper: Shopper, event: Event) -> bool:
+    """Whether ``journey`` means the shopper who reaches its calendar by ``event``; what its
+    condition looks back at has been loaded."""
+    condition = journey.trigger.condition
+    if condition is None:
+        return True
+    return holds(condition, Facts(shopper, book.currency, event.time, "", event, event))[0]
+
+
+def load_history(
     connection: Connection,
     needs: dict[str, timedelta | None],
-    due: Iterable[tuple[Shopper, Event]],
+    shoppers: Iterable[Shopper],
+    earliest: datetime,
 ) -> None:
-    shoppers = {shopper.profile.id: shopper for shopper, _ in due}
-    earliest = min(event.time for _, event in due)
+    """Load what ``needs`` names of the past of ``shoppers``, as seen at ``earliest`` or later."""
+    by_id = {shopper.profile.id: shopper for shopper in shoppers}
     for profile, name, at, id, properties in runs_store.history(
-        connection, list(shoppers), needs, earliest
+        connection, list(by_id), needs, earliest
     ):
-        shoppers[profile].history.add(name, Past(at, id, properties))
+        by_id[profile].history.add(name, Past(at, id, properties))

@@ -1,16 +1,21 @@
 """Whether somebody is to come off a list at an ad platform, and nobody has been told yet.
 
 Asked after every transaction of the workers and at every tick, so it costs a few index probes: who
-has bought is first in the queue (P3), however much else is to be done.
+has bought, or said no to ads, is first in the queue (P3), however much else is to be done.
 """
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from engine.runtime.shell import Shell
 from engine.store import listing_calls as calls_store
 from engine.store import listing_feed as feed_store
 from engine.store import listing_off as off_store
 from engine.store.database import Connection
+
+#: How far back it is looked for who said no: what is older waits for the look every five seconds.
+LATELY = timedelta(minutes=10)
 
 
 def letting_go(shell: Shell) -> bool:
@@ -34,6 +39,9 @@ def _waiting(shell: Shell, connection: Connection) -> bool:
     audiences = shell.policy().audiences
     now = shell.clock.now()
     fed = [name for name, one in audiences.items() if one.segment]
-    return off_store.letting_go(connection, audiences, now) or (
-        bool(fed) and feed_store.leavers(connection, fed, now)
+    consent, since = shell.policy().ads_consent, now - LATELY
+    return (
+        off_store.letting_go(connection, audiences, now)
+        or (bool(fed) and feed_store.leavers(connection, fed, now))
+        or off_store.refusing(connection, audiences, consent, now, since)
     )

@@ -151,3 +151,39 @@ def letting_go(connection: Connection, audiences: Iterable[str], now: datetime) 
         [texts(audiences), now],
     ).fetchone()
     return row is not None and bool(row[0])
+
+
+def refusing(
+    connection: Connection,
+    audiences: Iterable[str],
+    consent: AdsConsent,
+    now: datetime,
+    since: datetime,
+) -> bool:
+    """Whether somebody on one of ``audiences``, whose platform may be told, has said no to ads or
+    was suppressed after ``since``, and is not marked off yet. Reads who did so since then."""
+    row = connection.execute(
+        f"""
+        with news as materialized (
+            select profile_id from consent
+             where channel = 'ads' and not granted and at >= %(since)s
+            union
+            select i.profile_id from suppression s join identity i on i.identifier = s.address
+             where s.at >= %(since)s)
+        select exists (
+            select from news n
+              join audience_listing l on l.profile_id = n.profile_id
+              join profile p on p.id = n.profile_id
+             where l.audience = any(%(audiences)s::text[]) and {_LIVE}
+               and (not {NO_NO} or {BLOCKED})
+               and not exists (select from audience_hold h where h.until > %(now)s
+                           and h.subject in (l.audience, split_part(l.audience, '/', 1))))
+        """,
+        {
+            "audiences": texts(audiences),
+            "now": now,
+            "since": since,
+            "opt_out": consent == "opt-out",
+        },
+    ).fetchone()
+    return row is not None and bool(row[0])

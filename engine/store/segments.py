@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -136,6 +136,28 @@ def due(connection: Connection, now: datetime, limit: int) -> list[int]:
         [now, limit],
     ).fetchall()
     return list(dict.fromkeys(int(row[0]) for row in rows))
+
+
+def first_looks(
+    connection: Connection, until: Mapping[int, datetime] | datetime
+) -> dict[int, datetime]:
+    """Profile -> when it is to be looked at first, where that is by ``until``, each by its own
+    where there is one for each."""
+    if isinstance(until, datetime):
+        rows = connection.execute(
+            "select profile_id, min(look_at) from segment_member where look_at <= %s group by 1",
+            [until],
+        )
+    else:
+        rows = connection.execute(
+            """
+            select t.id, min(m.look_at) from unnest(%s::bigint[], %s::timestamptz[]) as t(id, until)
+              join segment_member m on m.profile_id = t.id
+             where m.look_at <= t.until group by 1
+            """,
+            [ids(until), list(until.values())],
+        )
+    return {int(profile): at for profile, at in rows}
 
 
 def looks_due(connection: Connection, now: datetime) -> bool:

@@ -62,7 +62,7 @@ class Strict(Replay):
         self._shell.clock = ManualClock(ordered[0].time)
         for one in ordered:
             self._move_to(one.time)
-            self._run_on(one.time - TICK)
+            self._passing.run_on(one.time - TICK)
             self._work([one])
         self._move_to(ordered[-1].time + until + TICK)
         return super().run([], until)
@@ -70,7 +70,7 @@ class Strict(Replay):
     def _move_to(self, moment: datetime) -> None:
         assert isinstance(self._shell.clock, ManualClock)
         self._shell.clock.move_to(moment)
-        self._run_on(moment - TICK)
+        self._passing.run_on(moment - TICK)
 
 
 @pytest.fixture

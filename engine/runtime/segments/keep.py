@@ -23,21 +23,24 @@ def keep_up(
     now: datetime,
     writer: str,
     *,
-    until: datetime | None = None,
+    until: Mapping[int, datetime] | datetime | None = None,
     doubled: Mapping[str, int] | None = None,
 ) -> int:
     """Work the stories of locked shoppers into where they stand, and let time pass for them to
-    ``until``. To be called before their events are written into the history. Gives how many events
-    ("Segment Entered", "Segment Left") it put into the inbox."""
+    ``until``, each to their own where there is one for each. To be called before their events are
+    written into the history. Gives how many events ("Segment Entered", "Segment Left") it put into
+    the inbox."""
     book = shell.segments.book(connection)
     if not book.held or not stories:
         return 0
     steps = {id: steps_of(book, story, now) for id, story in stories.items()}
     touched = {id: _union(mine) for id, mine in steps.items()}
-    latest = max([step.at for mine in steps.values() for step in mine], default=now)
+    ends = until if isinstance(until, Mapping) else dict.fromkeys(stories, until)
+    moments = [end for end in ends.values() if end is not None]
+    moments += [step.at for mine in steps.values() for step in mine]
     standings: dict[int, dict[str, Standing]] = {id: {} for id in stories}
     for row in segments_store.standings(
-        connection, stories, _every(touched), latest if until is None else until
+        connection, stories, _every(touched), max(moments, default=now)
     ):
         standings[row.profile_id][row.segment] = Standing(row.member, row.since, row.look_at)
     before = {id: dict(mine) for id, mine in standings.items()}
@@ -60,7 +63,7 @@ def keep_up(
         )
         for id, subject in subjects.items():
             mine, new = standings[id], stories[id].new
-            changes += follow(book, subject, mine, steps[id], until=until, new=new)
+            changes += follow(book, subject, mine, steps[id], until=ends[id], new=new)
         report(subjects)
     if not moving and not doubled:
         return 0
