@@ -143,7 +143,7 @@ def stoppers(connection: Connection, names: Names, since: datetime | None) -> It
           join {RUN_OF}
           join {_STOPS} on s.journey = r.journey and s.version = m.version
           join event e on e.profile_id = m.profile_id and e.name = s.name
-           and e.time >= r.entered_at and (e.time, e.id) > (r.entered_at, r.event_id)
+           and e.time >= r.entered_at and (e.time, e.id collate "C") > (r.entered_at, r.event_id)
           left join event t on t.id = r.event_id
          where m.gate_snapshot is not null and {_SINCE}
            and (e.time < m.claimed_at or pg_visible_in_snapshot(e.accept_xid, m.gate_snapshot))
@@ -192,7 +192,7 @@ def missed(connection: Connection, names: Names) -> Iterator[StoppedRun]:
     query = f"""{_RUN_AND_EVENT}
           join {_STOPS} on s.journey = r.journey and s.version = r.version
           join event e on e.profile_id = r.profile_id and e.name = s.name
-           and e.time >= r.entered_at and (e.time, e.id) > (r.entered_at, r.event_id)
+           and e.time >= r.entered_at and (e.time, e.id collate "C") > (r.entered_at, r.event_id)
          where r.live"""
     for row in _stream(connection, query, _parameters(names, None)):
         yield StoppedRun(*row)

@@ -181,7 +181,7 @@ CHECKS = (
         select {_RUN} from enrollment r
           left join event e on e.id = r.stopped_by and e.profile_id = r.profile_id
          where r.status = 'stopped'
-           and (e.id is null or (e.time, e.id) <= (r.entered_at, r.event_id))""",
+           and (e.id is null or (e.time, e.id collate "C") <= (r.entered_at, r.event_id))""",
     ),
 )
 

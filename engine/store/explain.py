@@ -101,7 +101,9 @@ _EVENT: LiteralString = (
 
 def events(connection: Connection, profile: int) -> list[Logged]:
     """All events of the shopper, in the order in which they were worked."""
-    rows = connection.execute(f"{_EVENT} order by processed_at, time, id".encode(), [profile])
+    rows = connection.execute(
+        f'{_EVENT} order by processed_at, time, id collate "C"'.encode(), [profile]
+    )
     return [
         Logged(Event(row[0], row[1], row[2], row[3], row[4], tuple(row[5]), row[6], row[7]), row[8])
         for row in rows

@@ -177,7 +177,7 @@ def waiting(
                              from unnest(%(stop_journeys)s::text[], %(stop_versions)s::text[],
                                          %(stop_names)s::text[]) as s(journey, version, name)
                              join event e on e.profile_id = r.profile_id and e.name = s.name
-                              and (e.time, e.id) > (r.entered_at, r.event_id)
+                              and (e.time, e.id collate "C") > (r.entered_at, r.event_id)
                             where s.journey = r.journey and s.version = r.version)
               from enrollment r
               join unnest(%(journeys)s::text[], %(versions)s::text[]) as v(journey, version)
