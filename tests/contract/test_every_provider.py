@@ -109,7 +109,7 @@ def test_an_impossible_address_is_refused_before_anyone_is_asked(desk: Desk) -> 
     mail = isinstance(desk.message(), Email)
     bad = (
         ["", "nobody", "a@b", "a b@example.com", "a@example.com\r\nRCPT TO:<x@y.z>", "a@b..com",
-         "é@example.com", "a@-x.com"]
+         "a@-x.com"]
         if mail
         else ["", "12", "0300 1234567", "+0123456789", "+1415555000a", "+14155550001\n"]
     )  # fmt: skip

@@ -84,7 +84,8 @@ def test_the_store_keeps_what_a_naive_reading_says(
                 if fill:
                     segments.fill()
             shop.drain(*now)
-            for one in now:
+            # One batch is worked in the order in which things happened.
+            for one in sorted(now, key=lambda one: one.order_key):
                 note(world, one)
             shop.drain()
             segments.look()
