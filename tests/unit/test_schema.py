@@ -214,6 +214,7 @@ def test_a_key_without_a_form_is_not_published() -> None:
     [
         "shop: {name: Chai, sms_from: '+919876543210', currency: INR}",
         "topics: {news: {consent: opt-out, title: 5}}",
+        "topics: {news: {consent: none, from: {email: a@b.example, name: A & B, sms: '+4915'}}}",
         "quiet_hours: {sms: 21:00-10:00, email: 23:00 – 6:00}",
         "caps: [{messages: 3, within: 7 days}, {messages: '1', within: 1 day, channel: '*'}]",
         "providers: {email: smtp}\nads consent: opt-in\nblast_radius: 20",
@@ -231,6 +232,8 @@ def test_rules_that_are_fine(rules: str) -> None:
         "shop: {nmae: Chai}",
         "topics: {news: {title: News}}",
         "topics: {News!: {consent: none}}",
+        "topics: {news: {consent: none, from: {email: A <a@b.example>}}}",
+        "topics: {news: {consent: none, from: a@b.example}}",
         "quiet hours: {sms: 21-10}",
         "quiet hours: {pigeon: 21:00-10:00}",
         "caps: [{messages: 3}]",
