@@ -33,6 +33,7 @@ from engine.language.schema_forms import (
     say,
     text,
 )
+from engine.language.schema_retention import RETENTION
 from engine.language.schema_segments import segment_schema
 from engine.language.schema_steps import step_forms
 from engine.language.sending import (
@@ -258,6 +259,7 @@ _RULES: dict[str, Schema] = {
         ),
         "When a message whose provider never answered is asked about no more.",
     ),
+    "retention": RETENTION,
     "ads consent": say(choice(("opt-in", "opt-out")), "Who may be put on ad audiences."),
     "audiences": say(
         {

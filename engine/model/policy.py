@@ -12,6 +12,7 @@ from typing import Literal
 
 from engine.model.audience import AdFile, AdList
 from engine.model.links import LinkRules
+from engine.model.retention import Retention
 from engine.model.sending import Sending
 from engine.model.texts import SmsRules
 
@@ -189,6 +190,8 @@ class Policy:
     audiences: Mapping[str, AdList] = field(default_factory=dict)
     #: of the audiences that are files, those of which config/winback.yaml says more, by name
     audience_files: Mapping[str, AdFile] = field(default_factory=dict)
+    #: how long what piles up is kept
+    retention: Retention = field(default_factory=Retention)
 
     def sender(self, channel: str, topic: str) -> str:
         """The address, number or messaging service that messages come from; "" for none."""
