@@ -339,3 +339,18 @@ def test_nothing_is_no_text(nothing: str) -> None:
     assert not RULES.is_valid(read(text))
     quoted = "shop: {name: 'null'}"
     assert load_policy(quoted)[1] == [] and RULES.is_valid(read(quoted))
+
+
+@pytest.mark.parametrize("nothing", ["null", "~", "Null", "NULL", ""])
+def test_a_journey_is_not_called_nothing(nothing: str) -> None:
+    text = (
+        f"journey: a\ntitle: {nothing}\ntrigger: {{event: Product Viewed}}\n"
+        "stop: [{event: Order Completed}]\nsteps: [{wait: 2 hours}]\n"
+    )
+    [found] = [f for f in load_journey(text, "a")[1] if f.severity == "error"]
+    assert (found.code, found.line) == ("J007", 2)
+    assert "'title' must be a text" in str(found)
+    assert not JOURNEYS.is_valid(read(text))
+    named = text.replace(f"title: {nothing}\n", "title: 'null'\n")
+    assert not [f for f in load_journey(named, "a")[1] if f.severity == "error"]
+    assert JOURNEYS.is_valid(read(named))
