@@ -20,6 +20,7 @@ from engine.model.policy import Policy
 from engine.model.retention import LEAST, Retention
 from engine.runtime.shell import Shell
 from engine.store import retention as store
+from engine.store import segments as segments_store
 from engine.store.database import START_AGAIN
 from engine.store.retention import Old
 
@@ -94,11 +95,14 @@ def _old(shell: Shell) -> Old:
     kept, book, now = shell.policy().retention, shell.book(), shell.clock.now()
     with shell.database.connection() as connection:
         live = store.oldest_live(connection)
-        needs = asked_for(book, shell.segments.book(connection))
+        segments = shell.segments.book(connection)
+        needs = asked_for(book, segments)
+        # Of one that cannot be read nobody knows what it asks for.
+        readable = len(segments.held) == len(segments_store.in_force(connection))
     events: dict[str, tuple[str, datetime]] = {}
     for kind, names in (("receipts", SPENT), ("browsing", BROWSING)):
         age = _kept(kept, kind)
-        if age is None:
+        if age is None or not readable:
             continue
         for name in sorted(names):
             before = _before(name, now - age, now, book, needs, live)

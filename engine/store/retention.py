@@ -176,7 +176,7 @@ def forget_of(
         return {}
     parameters["profiles"] = ids(int(row[0]) for row in rows)
     gone: dict[str, int] = {}
-    cut: set[int] = set()
+    cut: dict[int, datetime] = {}
     for profile, name in connection.execute(
         f"""
         with old as (select e.id {_OLD_EVENTS})
@@ -184,8 +184,8 @@ def forget_of(
         """,
         parameters,
     ):
-        cut.add(int(profile))
-        kind = old.events[name][0]
+        kind, before = old.events[name]
+        cut[int(profile)] = max(before, cut.get(int(profile), before))
         gone[kind] = gone.get(kind, 0) + 1
     if events := sum(gone.values()):
         _counted(connection, events)
@@ -197,7 +197,9 @@ def forget_of(
         """,
         parameters,
     ).fetchall()
-    cut |= {int(row[0]) for row in thinned}
+    if old.traces is not None:
+        for row in thinned:
+            cut[int(row[0])] = max(old.traces, cut.get(int(row[0]), old.traces))
     attempts = connection.execute(
         f"""
         with old as (select d.profile_id, d.message_id, d.attempt {_OLD_ATTEMPTS})
@@ -208,11 +210,9 @@ def forget_of(
         parameters,
     ).rowcount
     gone |= {kind: n for kind, n in (("traces", len(thinned)), ("attempts", attempts)) if n}
-    befores = old.befores()
-    logs = [before for kind, before in befores.items() if kind != "attempts"]
     if cut:
-        _cut(connection, cut, max(logs))
-    note(connection, gone, befores, now)
+        _cut(connection, cut)
+    note(connection, gone, old.befores(), now)
     return gone
 
 
@@ -244,13 +244,14 @@ def _counted(connection: Connection, events: int) -> None:
     )
 
 
-def _cut(connection: Connection, profiles: Iterable[int], before: datetime) -> None:
+def _cut(connection: Connection, befores: Mapping[int, datetime]) -> None:
     connection.execute(
         """
-        insert into log_gone as g (profile_id, before) select id, %s from unnest(%s::bigint[]) as id
+        insert into log_gone as g (profile_id, before)
+        select * from unnest(%s::bigint[], %s::timestamptz[])
         on conflict (profile_id) do update set before = greatest(g.before, excluded.before)
         """,
-        [before, ids(sorted(profiles))],
+        [ids(befores), list(befores.values())],
     )
 
 

@@ -24,6 +24,7 @@ from engine.runtime.retention import BROWSING, forget
 from engine.store import retention as store
 from tests.integration.audit_kit import judged
 from tests.integration.runtime_kit import TOPICS, Make, Pipeline, emptied, identify
+from tests.integration.segment_kit import Segments
 from tests.unit.core.build import T0, at, event, journey, order, send, stop, view, wait
 
 DAY = timedelta(days=1)
@@ -272,6 +273,27 @@ def test_what_journeys_ask_for_is_kept_as_far_back_as_they_ask(make: Make) -> No
     assert names(shop) == ["Screen"], "it is asked for however old it is"
 
 
+def test_what_segments_ask_for_is_kept_as_far_back_as_they_ask(make: Make) -> None:
+    shop = make(policy=rules())
+    for name in ("Page", "Screen", "Cart Viewed"):
+        shop.drain(event(name, T0, who=NOBODY))
+    segments = Segments(shop)
+    segments.put(pages={"did": "Page", "within": "60 days"}, screens={"did": "Screen"})
+    shop.at(at(days=89))
+    assert forget(shop.shell, 60) == {"browsing": 1}
+    assert names(shop) == ["Page", "Screen"]
+    shop.at(at(days=91))
+    assert forget(shop.shell, 60) == {"browsing": 1}
+    assert names(shop) == ["Screen"]
+    segments.put(pages={"did": "Page", "within": "60 days"})
+    shop.run_sql("update segment set source = '{}', version = 'broken' where name = 'pages'")
+    shop.at(at(days=93))
+    assert forget(shop.shell, 60) == {}, "nobody knows what a broken one asks for"
+    shop.run_sql("delete from segment")
+    shop.at(at(days=95))
+    assert forget(shop.shell, 60) == {"browsing": 1}
+
+
 def test_what_stops_a_run_is_kept_as_long_as_the_oldest_run(make: Make) -> None:
     """A merge may bring that run to whoever did it."""
     leaves = journey(
@@ -335,6 +357,18 @@ def test_an_old_message_is_not_judged_by_a_log_that_is_not_whole(make: Make) -> 
     report = judged(shop, policy=opt_in)
     assert report.promises["P5"] == 0
     assert report.unjudged >= 1
+
+
+def test_since_when_a_log_is_whole_goes_by_what_went(make: Make) -> None:
+    """Receipts went until lately; of this shopper only the traces were old enough."""
+    shop = make(policy=rules(dataclasses.replace(SOON, traces=40 * DAY, browsing=None)))
+    shop.drain(view(T0, who=WHO))
+    shop.drain(order(at(hours=4), "p1", who=("user:1",)))
+    shop.drain(event("Email Opened", at(hours=5), who=NOBODY))
+    shop.at(at(days=50))
+    assert forget(shop.shell, 60) == {"receipts": 1, "traces": 1}
+    assert explained(shop).whole_since == at(days=10)
+    assert explained(shop, "anonymous:n").whole_since == at(days=20)
 
 
 def test_a_trace_keeps_what_says_how_the_run_began(make: Make) -> None:
