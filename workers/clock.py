@@ -54,6 +54,8 @@ CALENDARS_AT_LEAST = 1.0
 SEGMENTS = 1.0
 #: Seconds of real time between two looks at the rates and at what nobody knows of.
 WATCH = 60.0
+#: Seconds of real time between two bunches of what is forgotten.
+RETENTION = 60.0
 
 
 class Ticker:
@@ -93,6 +95,10 @@ class Ticker:
     def watch(self) -> None:
         """Have the rates watched and the unknown looked up."""
         self._look("rates", lambda: True, self.queue.watch)
+
+    def retention(self) -> None:
+        """Have deleted what has grown too old."""
+        self._look("retention", lambda: True, self.queue.forget)
 
     def segments(self) -> None:
         """Have the segments' files read, and shoppers searched for what is new in them."""
@@ -163,6 +169,7 @@ def main() -> int:
     scheduler.add_job(ticker.calendars, "interval", seconds=every)
     scheduler.add_job(ticker.segments, "interval", seconds=SEGMENTS)
     scheduler.add_job(ticker.watch, "interval", seconds=WATCH)
+    scheduler.add_job(ticker.retention, "interval", seconds=RETENTION)
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:

@@ -16,6 +16,7 @@ from engine.runtime.drain import drain as drain_lane
 from engine.runtime.look_up import look_up
 from engine.runtime.push import Pusher
 from engine.runtime.reconcile import reconcile as reconcile_lists
+from engine.runtime.retention import forget as forget_old
 from engine.runtime.segments import search as segment_search
 from engine.runtime.segments.look import look as look_at_segments
 from engine.runtime.shell import SHARDS, Shell
@@ -158,6 +159,13 @@ def watch() -> None:
     done = look_up(at.shell, PATIENCE)
     if done.asked or done.closed:
         log.info("looked up %d messages of unknown outcome: %s", done.asked, done)
+
+
+def forget() -> None:
+    """Delete what the shop's rules let go of; what is left is for the next job."""
+    gone = forget_old(bench().shell, PATIENCE)
+    if gone:
+        log.info("forgot %s", ", ".join(f"{n:,} {kind}" for kind, n in gone.items()))
 
 
 def calendars() -> None:

@@ -72,6 +72,9 @@ class WorkQueue:
     def segments(self) -> None:
         self._put("segments", "workers.jobs.segments")
 
+    def forget(self) -> None:
+        self._put("forget", "workers.jobs.forget")
+
     def _put(
         self,
         name: str,

@@ -26,6 +26,7 @@ from engine.channels.base import (
     ChannelSettings,
     header,
     mail_address,
+    own_address,
     slow_down,
     without_personal,
 )
@@ -118,7 +119,7 @@ def body_of(email: Email) -> dict[str, Any]:
         personalization["headers"] = {k: one_line(v) for k, v in email.headers.items()}
     body: dict[str, Any] = {
         "personalizations": [personalization],
-        "from": {"email": mail_address(email.from_address)},
+        "from": {"email": own_address(email.from_address)},
         "subject": one_line(email.subject),
         "content": [
             {"type": "text/plain", "value": email.text},
@@ -132,7 +133,7 @@ def body_of(email: Email) -> dict[str, Any]:
     if email.from_name:
         body["from"]["name"] = one_line(email.from_name)
     if email.reply_to:
-        body["reply_to"] = {"email": mail_address(email.reply_to)}
+        body["reply_to"] = {"email": own_address(email.reply_to)}
     if email.journey:
         body["categories"] = [email.journey[:255]]
     return body

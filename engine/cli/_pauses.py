@@ -38,9 +38,7 @@ def check(subject: str, known: Mapping[str, Collection[str]]) -> None:
 
 def senders_of(policy: Policy) -> set[str]:
     """The addresses and numbers that the shop's rules name as senders."""
-    shop, sending = policy.shop, policy.sending
-    own = {shop.email_from, shop.sms_from, shop.whatsapp_from, *sending.limits, *sending.warm_up}
-    return own - {""}
+    return policy.senders() | {*policy.sending.limits, *policy.sending.warm_up}
 
 
 def person(given: str | None) -> str:

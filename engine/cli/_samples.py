@@ -91,7 +91,9 @@ class Samples:
         message = sample_message(template, channel, journey, step, datetime.now(UTC))
         message = msgspec.structs.replace(message, **changes)
         known = samples.shopper(locale) if traits is None else {**traits, "locale": locale}
-        about = samples.event(locale, self.policy.shop) if event is None else event
+        about = event
+        if about is None:
+            about = {**samples.event(locale, self.policy.shop), "channel": channel}
         try:
             rendered = self._renderer.render(message, known, about, "sample-1")
         except RenderError as error:

@@ -13,7 +13,7 @@ import redis
 from engine import bootstrap
 from engine.audiences import open_platform
 from engine.channels import open_channel
-from engine.cli import _pace, _sending
+from engine.cli import _pace, _retention, _sending
 from engine.embedded.postgres import find_binaries
 from engine.embedded.redis import find_program
 from engine.errors import ConfigError, WinbackError
@@ -49,6 +49,7 @@ def examine(settings: Settings, env: Mapping[str, str]) -> Iterator[Check]:
     yield from _ad_platforms(settings, policy)
     yield from _sending.examine(settings)
     yield from _pace.examine(settings, policy)
+    yield from _retention.examine(settings)
     yield _browser()
 
 

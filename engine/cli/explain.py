@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def command(
         book = bootstrap.journeys(settings, database).book()
         with database.connection() as connection:
             found = explain(connection, shopper, rules.country)
-            if verify:
+            if verify and found.whole_since is None:
                 past = Past(connection, book.current)
                 wrong = differences(found, past, rules.currency, rules.timezone)
         now = clock.now()
@@ -87,6 +88,8 @@ def command(
         raise click.UsageError(f"There is no journey '{only}'.")
     stories = [s for s in found.stories if only in (None, s.run.journey)]
     if as_scenario:
+        if found.whole_since is not None:
+            click.echo(f"Not the whole story: {_log_gone(found.whole_since)}.", err=True)
         click.echo(
             scenario_text(
                 found.profile,
@@ -107,9 +110,15 @@ def command(
         print_json(_document(found, stories, answers, wrong, where))
     else:
         _print(found, stories, answers, book, where)
+        if found.whole_since is not None and verify:
+            click.echo(f"\nNot replayed: {_log_gone(found.whole_since)}.")
         if wrong is not None:
             _print_verdict(found, wrong)
     return FINDINGS if wrong else 0
+
+
+def _log_gone(since: datetime) -> str:
+    return f"the log before {since:%F %H:%M %Z} is gone (`retention` in config/winback.yaml)"
 
 
 def _not_taken(found: Explanation) -> list[tuple[str, str]]:
@@ -161,6 +170,7 @@ def _document(
         ],
         "why_not": [answer._asdict() for answer in answers],
         "differences": wrong,
+        "log_whole_since": found.whole_since,
     }
 
 
@@ -175,6 +185,8 @@ def _print(
     profile = found.profile
     console.print(Text(f"Profile {profile.id}", "bold") + Text(f"  {', '.join(found.names)}"))
     console.print(f"  {len(found.log):,} events, {profile.orders:,} orders")
+    if found.whole_since is not None:
+        console.print(Text(f"  {_log_gone(found.whole_since)}", "yellow"))
     console.print(f"  clocks: {where.words}")
     print_consent(console, found)
     for kind, why in _not_taken(found):

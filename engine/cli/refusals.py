@@ -13,10 +13,14 @@ from rich.table import Table
 from engine.cli._changes import shop
 from engine.cli._recorded import moment
 from engine.cli.main import print_json
-from engine.core.refusals import meaning
+from engine.core.durations import show_duration
+from engine.core.gate import uncapped
+from engine.core.refusals import cap_code, meaning
 from engine.language import load_policy
+from engine.model.policy import Cap
 from engine.settings import Settings
 from engine.store import refusals as refusals_store
+from engine.store.cap_usage import Usage, usage
 from engine.store.refusals import Count
 
 
@@ -38,6 +42,10 @@ def command(project_dir: Path | None, since: str, journey: str | None, as_json: 
     off, also when it was sent in the end; one that was given up counts as "given up". Days are
     those of the shop's time zone. The codes are stable: build alarms on them.
 
+    Without --journey it tells besides, for each frequency cap, how many shoppers were held back by
+    it since then, and for how many it is full now. Caps on the same channel and topic hold back
+    together.
+
     Exit codes: 0 told, 1 there is no database, 2 wrong usage.
 
     \b
@@ -49,13 +57,19 @@ def command(project_dir: Path | None, since: str, journey: str | None, as_json: 
     policy, _ = load_policy(settings.project_dir / "config" / "winback.yaml")
     zone = policy.shop.timezone
     with shop(settings) as (database, clock):
-        start = moment(since, "--since", clock.now())
+        now = clock.now()
+        start = moment(since, "--since", now)
         with database.connection() as connection:
             counts = refusals_store.counts(connection, start, zone, journey)
+            # A cap of no messages at all is always full, for everybody.
+            caps = [(cap, cap_code(cap)) for cap in policy.caps if cap.messages and not journey]
+            used = usage(connection, caps, uncapped(policy), start, now) if caps else []
     if as_json:
-        print_json({"since": start, "timezone": zone, "refusals": _rows(counts)})
+        told = {"since": start, "timezone": zone, "refusals": _rows(counts)}
+        print_json({**told, "caps": [_cap_row(one) for one in used]})
     else:
         _print(counts)
+        _print_caps(used)
 
 
 def _rows(counts: Iterable[Count]) -> list[dict[str, Any]]:
@@ -85,3 +99,32 @@ def _print(counts: list[Count]) -> None:
             f"{c.messages:,}",
         )
     console.print(table)
+
+
+def _cap_row(one: Usage) -> dict[str, Any]:
+    return {
+        "messages": one.cap.messages,
+        "within": show_duration(one.cap.within),
+        "channel": one.cap.channel,
+        "topic": one.cap.topic,
+        "shoppers_held_back": one.held_back,
+        "shoppers_full_now": one.full,
+    }
+
+
+def _print_caps(used: list[Usage]) -> None:
+    if not used:
+        return
+    table = Table()
+    table.add_column("frequency cap", overflow="fold")
+    for name in ("shoppers held back", "full now for"):
+        table.add_column(name, justify="right")
+    for one in used:
+        table.add_row(_words(one.cap), f"{one.held_back:,}", f"{one.full:,}")
+    Console(highlight=False).print(table)
+
+
+def _words(cap: Cap) -> str:
+    words = f"{cap.messages:,} in {show_duration(cap.within)}"
+    words += "" if cap.channel == "*" else f" by {cap.channel}"
+    return words + ("" if cap.topic == "*" else f" about {cap.topic}")

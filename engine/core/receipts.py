@@ -30,6 +30,8 @@ _TAKEN = frozenset(
         "WhatsApp Read",
     }
 )
+#: Reports that are spent once the message has moved on by them: nobody is blocked over them.
+SPENT = _TAKEN - {"Email Bounced", "Email Spam Reported"}
 _REFUSED = frozenset({"Email Dropped", "SMS Failed", "WhatsApp Failed"})
 #: Reports of a number that can be dead, and the channel on which it then is.
 _DEAD = {"SMS Failed": "sms", "WhatsApp Failed": "whatsapp"}

@@ -14,6 +14,7 @@ from engine.language.link_rules import read_links
 from engine.language.reader import parse
 from engine.language.report import Place, Report
 from engine.language.restraints import read_caps, read_channel, read_quiet_hours
+from engine.language.retention import read_retention
 from engine.language.sending import first_provider, read_sending
 from engine.language.shop import read_shop
 from engine.language.texts import read_sms
@@ -25,7 +26,7 @@ from engine.model.policy import Policy, Rule
 KEYS = (
     "keywords",
     *("shop", "topics", "quiet hours", "caps", "providers", "limits", "warm up", "auto pause"),
-    "unknown outcomes",
+    *("unknown outcomes", "retention"),
     *("ads consent", "audiences", "blast radius", "links", "sms", "country rules", "dlt"),
 )
 PROVIDERS = {
@@ -98,6 +99,7 @@ def _read(
         sms=read_sms(report, fields.get("sms")),
         rules=tuple(rule for rule in rules if rule.country not in off),
         dlt=read_dlt(report, fields.get("dlt")),
+        retention=read_retention(report, fields.get("retention")),
     )
 
 

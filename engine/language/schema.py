@@ -33,6 +33,7 @@ from engine.language.schema_forms import (
     say,
     text,
 )
+from engine.language.schema_retention import RETENTION
 from engine.language.schema_segments import segment_schema
 from engine.language.schema_steps import step_forms
 from engine.language.sending import (
@@ -48,7 +49,7 @@ from engine.language.sending import (
 )
 from engine.language.shop import SHOP
 from engine.language.texts import COUNTRY, PRICE, SEGMENTS, SMS
-from engine.language.topics import BASES, CONSENTS, TOPIC
+from engine.language.topics import BASES, CONSENTS, FROM, TOPIC
 from engine.language.triggers import OF_ALL, TRIGGERS, WITHOUT_KEYS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -175,6 +176,10 @@ _RULES: dict[str, Schema] = {
                     "consent": say(choice(CONSENTS), "The permission it needs."),
                     "basis": say(choice(BASES), "Why the law lets you write (GDPR Art. 6)."),
                     "confirm within": say(ref("duration"), "How long a double opt-in can wait."),
+                    "from": say(
+                        mapping(tuple(FROM), {k: _shop(SHOP[of][1]) for k, of in FROM.items()}),
+                        "Who its messages come from, where that is not the shop's own.",
+                    ),
                 },
                 ("consent",),
             ),
@@ -254,6 +259,7 @@ _RULES: dict[str, Schema] = {
         ),
         "When a message whose provider never answered is asked about no more.",
     ),
+    "retention": RETENTION,
     "ads consent": say(choice(("opt-in", "opt-out")), "Who may be put on ad audiences."),
     "audiences": say(
         {

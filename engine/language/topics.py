@@ -9,10 +9,13 @@ from typing import Literal
 from engine.language.context import DEFAULT_TOPICS
 from engine.language.fields import Fields, read_entries
 from engine.language.report import Report
+from engine.language.shop import SHOP
 from engine.language.tree import Tree, short
-from engine.model.policy import Topic
+from engine.model.policy import From, Topic
 
-TOPIC = ("title", "consent", "basis", "confirm within")
+TOPIC = ("title", "consent", "basis", "confirm within", "from")
+#: Keys of a topic's ``from``, and those of the shop that they stand in for.
+FROM = {"email": "email from", "name": "email name", "sms": "sms from", "whatsapp": "whatsapp from"}
 CONSENTS = ("opt-in", "double opt-in", "opt-out", "none")
 BASES = ("consent", "contract", "legitimate interest")
 _NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
@@ -40,12 +43,31 @@ def read_topics(report: Report, node: Tree | None) -> dict[str, Topic]:
         fields = Fields(report, value, f"topic '{key.text}'", TOPIC, ("consent",))
         title = fields.text("title") or key.text
         topic = Topic(key.text, title, _consent(fields), _basis(fields))
+        topic = replace(topic, sender=_sender(report, key.text, fields.get("from")))
         within = fields.duration("confirm within")
         topics[key.text] = topic if within is None else replace(topic, confirm_within=within)
         if why := _BELIED.get((topic.consent, topic.basis)):
             message = f"topic '{key.text}' rests on {topic.basis}, but {why}"
             report.add("J080", fields.key_place("basis"), message, "see `lawful basis` in README")
     return topics
+
+
+def _sender(report: Report, topic: str, node: Tree | None) -> From:
+    if node is None:
+        return From()
+    fields = Fields(report, node, f"'from' of topic '{topic}'", tuple(FROM))
+    values: dict[str, str] = {}
+    for key, shops in FROM.items():
+        _, pattern, hint = SHOP[shops]
+        value = fields.text(key)
+        if value is None:
+            continue
+        if re.fullmatch(pattern, value):
+            values[key] = value
+        else:
+            message = f"'{key}' of 'from' cannot be '{short(value)}'"
+            report.add("J011", fields.key_place(key), message, hint)
+    return From(**values)
 
 
 def _consent(fields: Fields) -> Literal["opt-in", "double opt-in", "opt-out", "none"]:

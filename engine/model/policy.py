@@ -12,6 +12,7 @@ from typing import Literal
 
 from engine.model.audience import AdFile, AdList
 from engine.model.links import LinkRules
+from engine.model.retention import Retention
 from engine.model.sending import Sending
 from engine.model.texts import SmsRules
 
@@ -88,6 +89,16 @@ class Cap:
 
 
 @dataclass(frozen=True, slots=True)
+class From:
+    """Who the messages of a topic come from; what is "" is as the shop has it."""
+
+    email: str = ""
+    name: str = ""
+    sms: str = ""
+    whatsapp: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Topic:
     """What a message is about. ``consent``: ``opt-in`` (a yes is needed), ``double opt-in`` (a yes
     that the owner of the address confirmed), ``opt-out`` (allowed until a no) or ``none``
@@ -95,6 +106,7 @@ class Topic:
 
     ``basis``           why the law lets the shop write (GDPR Art. 6); "" as ``consent`` suggests.
     ``confirm_within``  how long the link of a double opt-in confirms.
+    ``sender``          who its messages come from.
     """
 
     name: str
@@ -102,6 +114,7 @@ class Topic:
     consent: Literal["opt-in", "double opt-in", "opt-out", "none"] = "opt-in"
     basis: Literal["", "consent", "contract", "legitimate interest"] = ""
     confirm_within: timedelta = timedelta(days=7)
+    sender: From = From()
 
     @property
     def lawful_basis(self) -> Literal["consent", "contract", "legitimate interest"]:
@@ -177,3 +190,28 @@ class Policy:
     audiences: Mapping[str, AdList] = field(default_factory=dict)
     #: of the audiences that are files, those of which config/winback.yaml says more, by name
     audience_files: Mapping[str, AdFile] = field(default_factory=dict)
+    #: how long what piles up is kept
+    retention: Retention = field(default_factory=Retention)
+
+    def sender(self, channel: str, topic: str) -> str:
+        """The address, number or messaging service that messages come from; "" for none."""
+        known = self.topics.get(topic)
+        own = known.sender if known else From()
+        if channel == "email":
+            return own.email or self.shop.email_from
+        if channel == "sms":
+            return own.sms or self.shop.sms_from
+        return (own.whatsapp or self.shop.whatsapp_from) if channel == "whatsapp" else ""
+
+    def email_name(self, topic: str) -> str:
+        """The name beside the address that mails come from."""
+        known = self.topics.get(topic)
+        return (known.sender.name if known else "") or self.shop.email_name or self.shop.name
+
+    def senders(self) -> set[str]:
+        """All that messages may come from."""
+        channels = ("email", "sms", "whatsapp")
+        every = (
+            self.sender(channel, topic) for channel in channels for topic in ("", *self.topics)
+        )
+        return set(filter(None, every))

@@ -142,8 +142,8 @@ class Renderer:
         return Email(
             message_id=message.id,
             to=to,
-            from_address=shop.email_from,
-            from_name=shop.email_name or shop.name,
+            from_address=self.policy.sender("email", message.topic),
+            from_name=self.policy.email_name(message.topic),
             subject=subject,
             text=text,
             html=self.clicks.in_html(template.html.render(variables), message),
@@ -173,7 +173,7 @@ class Renderer:
         return Sms(
             message_id=message.id,
             to=to,
-            sender=self.policy.shop.sms_from,
+            sender=self.policy.sender("sms", message.topic),
             body=body,
             segments=count,
             encoding=encoding,
@@ -199,7 +199,7 @@ class Renderer:
         return WhatsApp(
             message_id=message.id,
             to=to,
-            sender=self.policy.shop.whatsapp_from,
+            sender=self.policy.sender("whatsapp", message.topic),
             content_sid=template.content_sid,
             variables=values,
             body=body,

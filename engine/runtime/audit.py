@@ -151,7 +151,8 @@ def _kept(connection: Connection, notes: Notes) -> tuple[int, dict[str, int]]:
     """P1: accepted = taken + waiting, and taken = worked + duplicates + refused."""
     found = audit_store.ledger(connection)
     missing = found.accepted - found.taken - found.inbox
-    unworked = found.taken - found.events - found.duplicates - found.refused
+    worked = found.events + found.forgotten
+    unworked = found.taken - worked - found.duplicates - found.refused
     figures = [f"{name} {value}" for name, value in found._asdict().items()]
     notes.add("P1", "events accepted, yet neither waiting nor taken", figures, max(missing, 0))
     notes.add("P1", "events taken, yet neither worked nor set aside", figures, max(unworked, 0))
@@ -159,10 +160,11 @@ def _kept(connection: Connection, notes: Notes) -> tuple[int, dict[str, int]]:
     notes.add("P1", "events that nobody counted when they were accepted", figures, extra)
     return max(missing, 0) + max(unworked, 0), {
         "accepted": found.accepted,
-        "worked": found.events,
+        "worked": worked,
         "inbox": found.inbox,
         "duplicates": found.duplicates,
         "set_aside": found.refused,
+        "forgotten": found.forgotten,
     }
 
 

@@ -11,30 +11,25 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from math import inf
 from queue import Empty, SimpleQueue
 
-from engine.core.refusals import NO_ADDRESS, NO_PROVIDER, UNRENDERED
-from engine.errors import RenderError
 from engine.model.message import Sms, WhatsApp
 from engine.runtime import gate, reports
-from engine.runtime.attempt import Attempt, call, carriers, webhook_of
+from engine.runtime.attempt import Attempt, call, carriers
 from engine.runtime.desk import Booked, Desk, News, Ready, sender_of
 from engine.runtime.look_up import Witnesses
+from engine.runtime.prepare import prepare
 from engine.runtime.shell import SHARDS, Shell
 from engine.store import claims as claims_store
 from engine.store import messages as messages_store
 from engine.store import outcomes as outcomes_store
 from engine.store import receipts as receipts_store
-from engine.store import refusals as refusals_store
 from engine.store import runs as runs_store
 from engine.store.database import START_AGAIN, Connection
 from engine.store.messages import Candidate
-from engine.store.refusals import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +40,8 @@ THREADS = 32
 #: seconds to wait for the first of them to come back, and then for so many.
 GROUP = 4
 PATIENCE, LINGER = 0.05, 0.003
+#: Seconds until others are looked for while some wait for their slots.
+AGAIN = 0.1
 _TRIES_TO_RECORD = 5
 
 
@@ -78,6 +75,7 @@ class Deliverer:
     _desk: Desk = field(init=False)
     _witnesses: Witnesses = field(init=False)
     _skip: set[str] = field(default_factory=set)
+    _next_look: float = 0.0
     #: messages of paused senders, come across in one round
     _aside: int = 0
     #: calls under way, and where they come back to
@@ -99,6 +97,7 @@ class Deliverer:
         deadline = time.monotonic() + seconds
         found: deque[Candidate] = deque()
         ready: list[Ready] = []
+        near: list[Ready] = []
         self._skip.clear()
         self._desk.refresh(at_once=True)
         try:
@@ -110,16 +109,18 @@ class Deliverer:
                 free = self.threads - self._flying
                 goes_on = time.monotonic() < deadline
                 if goes_on and free >= min(self.threads, GROUP):
-                    if not (found or ready):
+                    # Those that wait for the slots of a slow sender are not in another's way.
+                    if not (found or ready) and (not near or time.monotonic() > self._next_look):
+                        self._next_look = time.monotonic() + AGAIN
                         found.extend(self._look(shard, shards, done))
                         self._render_ahead(found, ready, done)
-                    batch, ready = self._booked(ready, free, done)
+                    batch, ready, near = self._booked([*near, *ready], free, done)
                 self._exchange(landed, batch, done)
                 if not goes_on:
                     return done
                 if self._flying or batch or self._aside:
                     continue
-                if not self._wait(bool(found or ready), deadline):
+                if not self._wait(bool(found or ready or near), deadline):
                     return done
         finally:
             self._land_all(done)
@@ -141,11 +142,11 @@ class Deliverer:
     def hand_over(self, candidates: list[Candidate]) -> Delivered:
         """Take these messages, and no others, through the gate to their providers."""
         done = Delivered(seen=len(candidates))
-        ready = list(self._rendered(candidates, done, self.shell.clock.now()))
+        ready = self._rendered(candidates, done)
         for start in range(0, len(ready), self.threads):
             part = ready[start : start + self.threads]
-            batch, late = self._booked(part, self.threads, done)
-            done.waiting = done.waiting or bool(late)
+            batch, late, near = self._booked(part, self.threads, done)
+            done.waiting = done.waiting or bool(late or near)
             self._exchange([], batch, done)
             self._land_all(done)
         return done
@@ -199,15 +200,20 @@ class Deliverer:
 
     def _booked(
         self, ready: list[Ready], room: int, done: Delivered
-    ) -> tuple[list[Booked], list[Ready]]:
-        """What goes now, and what is left. What cannot go for a while is looked at again then."""
+    ) -> tuple[list[Booked], list[Ready], list[Ready]]:
+        """What goes now, what there was no room for, and what waits for a slot that is near. What
+        cannot go for a while is looked at again then."""
         ready = self._without_paused_senders(ready)
         if not ready:
-            return [], []
-        batch, later, dropped = self._desk.book(ready, room)
-        done.waiting = done.waiting or bool(dropped)
-        self._skip.difference_update(candidate.message.id for candidate in dropped)
-        return batch, later
+            return [], [], []
+        batch, later, near, dropped = self._desk.book(ready, room)
+        if dropped:
+            done.waiting = True
+            look = self._desk.look()
+            # Where the look is open all the same it would be found again at once.
+            again = (c.message.id for c in dropped if not look.open_to(c.message))
+            self._skip.difference_update(again)
+        return batch, later, near
 
     def _wait(self, in_hand: bool, deadline: float) -> bool:
         """With nothing under way: wait for the next slot, if it comes soon. False when there is
@@ -224,43 +230,12 @@ class Deliverer:
         that came back do not wait long for the next."""
         while found and len(ready) < self.threads:
             some = [found.popleft() for _ in range(min(self.threads - len(ready), len(found)))]
-            ready.extend(self._rendered(some, done, self.shell.clock.now()))
+            ready.extend(self._rendered(some, done))
 
-    def _rendered(
-        self, candidates: list[Candidate], done: Delivered, now: datetime
-    ) -> Iterator[Ready]:
-        renderer = self.shell.renderer
-        broken: list[Refusal] = []
-        for candidate in candidates:
-            message = candidate.message
-            why, code = "", UNRENDERED
-            if message.channel not in self.shell.channels:
-                why, code = f"no provider for channel {message.channel}", NO_PROVIDER
-            elif not (self.shell.bare or gate.address(candidate)):
-                why, code = f"no address for {message.channel}", NO_ADDRESS
-            elif message.channel == "webhook":
-                yield candidate, webhook_of(message)
-                continue
-            elif renderer is None:
-                why = "nothing renders"
-            else:
-                try:
-                    _, profile, properties, key = candidate
-                    yield candidate, renderer.render(message, profile, properties, key)
-                    continue
-                except RenderError as error:
-                    why = str(error)
-                except Exception as error:
-                    # A renderer that breaks its contract must not hold up the whole shard.
-                    log.exception("template %s failed in a way it should not", message.template)
-                    why = f"{type(error).__name__} in template {message.template}"
-            broken.append(Refusal(message.profile_id, message.id, "failed", why, code=code))
-        if broken:
-            done.failed += len(broken)
-            runs = {c.message.id: c.message.enrollment_id for c in candidates}
-            with self.shell.database.probing() as connection:
-                refusals_store.refuse(connection, broken, now)
-                runs_store.release(connection, [b[0] for b in broken], [runs[b[1]] for b in broken])
+    def _rendered(self, candidates: list[Candidate], done: Delivered) -> list[Ready]:
+        ready, broken = prepare(self.shell, candidates, self.shell.clock.now())
+        done.failed += broken
+        return ready
 
     def _landed(self) -> list[Attempt]:
         """The calls that have come back, after a short wait for the first and a shorter one for

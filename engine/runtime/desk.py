@@ -98,28 +98,35 @@ class Desk:
         """What is worth looking at: nothing that could not go."""
         if self._shell.exact:
             return EVERYTHING
-        closed: set[tuple[str, bool]] = set()
-        at_most: dict[str, int] = {}
+        policy = self._shell.policy()
+        urgent = uncapped(policy)
+        closed: set[tuple[str, str]] = set()
+        at_most: dict[tuple[str, str], int] = {}
         standing = self._with_probes()
         for channel in self._shell.channels:
             provider = choose(self._order(channel), standing)
-            for urgent in (True, False):
-                if provider is None or self.slots.closed(channel, urgent):
-                    closed.add((channel, urgent))
-            if provider is None:
-                continue
-            some = 1 if provider in standing.probing else self.slots.at_most(provider)
-            if some is not None:
-                at_most[channel] = some
-        return Look(uncapped(self._shell.policy()), closed, at_most)
+            for topic in ("", *policy.topics):
+                if provider is None:
+                    closed.add((channel, topic))
+                    continue
+                names = provider, policy.sender(channel, topic)
+                if any(self.slots.closed(name, topic in urgent) for name in names):
+                    closed.add((channel, topic))
+                least = [1] if provider in standing.probing else []
+                least += [most for n in names if (most := self.slots.at_most(n)) is not None]
+                if least:
+                    at_most[channel, topic] = min(least)
+        return Look(tuple(policy.topics), urgent, closed, at_most)
 
     def book(
         self, ready: Sequence[Ready], room: int
-    ) -> tuple[list[Booked], list[Ready], list[Candidate]]:
-        """Of ``ready``: up to ``room`` that may go now; those to try again in a moment; and those
-        that cannot go for longer than it is worth waiting for."""
+    ) -> tuple[list[Booked], list[Ready], list[Ready], list[Candidate]]:
+        """Of ``ready``: up to ``room`` that may go now; those that there was no room for; those
+        whose slot comes in a moment; and those that cannot go for longer than it is worth waiting
+        for."""
         booked: list[Booked] = []
         later: list[Ready] = []
+        near: list[Ready] = []
         dropped: list[Candidate] = []
         urgent = frozenset(uncapped(self._shell.policy()))
         limits = [self._limits(item) for item in ready]
@@ -141,16 +148,16 @@ class Desk:
             message = candidate.message
             others = {*self._order(message.channel)} - {carrier.name} if names else ()
             mine = [name for name in names if name not in others]
-            state = self.slots.take(mine, message.channel, message.topic in urgent, wanted)
+            state = self.slots.take(mine, message.topic in urgent, wanted)
             if state == "go":
                 booked.append(Booked(candidate, rendered, carrier, probe))
             elif state == "later" and not probe:
-                later.append(item)
+                near.append(item)
             else:
                 dropped.append(candidate)
                 if probe:
                     self._give_probe_back(carrier.name)
-        return booked, later, dropped
+        return booked, later, near, dropped
 
     def not_claimed(self, booked: Booked) -> None:
         """The gate kept it. Its slot is lost; a probe is for the next message."""

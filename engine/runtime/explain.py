@@ -31,6 +31,7 @@ from engine.store import consent_log
 from engine.store import coupons as coupons_store
 from engine.store import explain as explain_store
 from engine.store import refusals as refusals_store
+from engine.store import retention as retention_store
 from engine.store import versions as versions_store
 from engine.store.database import Connection
 from engine.store.explain import Attempt, Logged
@@ -85,6 +86,8 @@ class Explanation:
     traces: Mapping[str, list[Mark]]
     versions: Mapping[tuple[str, str], Journey | None]
     codes: Mapping[str, str | None]
+    #: since when the log is whole, where something of it is gone (`retention`)
+    whole_since: datetime | None = None
 
     @property
     def failed(self) -> frozenset[str]:
@@ -148,6 +151,7 @@ def explain(connection: Connection, asked: str, country: str) -> Explanation:
         traces,
         versions,
         coupons_store.of_runs(connection, [run.id for run, _ in runs]),
+        retention_store.whole_since(connection, id),
     )
 
 

@@ -21,6 +21,7 @@ from engine.model.profile import Consent
 from engine.runtime.evidence import Notes, Ties
 from engine.store import audit as audit_store
 from engine.store import permissions as store
+from engine.store import retention as retention_store
 from engine.store.database import Connection
 from engine.store.permissions import Handed, OverCap
 
@@ -37,11 +38,12 @@ def check_permission(
     progress("messages and consent")
     opt_out = [name for name, topic in policy.topics.items() if topic.consent == "opt-out"]
     double = [name for name, topic in policy.topics.items() if topic.consent == "double opt-in"]
-    wrong = [
-        f"message {found.message}"
-        for found in store.without_consent(connection, none, opt_out, double, since)
-        if not _permitted(connection, policy, found)
-    ]
+    wrong = []
+    for found in store.without_consent(connection, none, opt_out, double, since):
+        if _beyond_log(connection, found):
+            notes.unjudged += 1
+        elif not _permitted(connection, policy, found):
+            wrong.append(f"message {found.message}")
     notes.add("P5", "messages sent without consent", wrong)
 
     progress("messages and suppression")
@@ -123,9 +125,17 @@ def _closed(
 def _as_known(connection: Connection, found: Handed) -> bool:
     """Whether address and time zone of the shopper are those that the gate knew: all events
     that may have told us were there for it to see, and known to be this shopper's."""
+    if _beyond_log(connection, found):
+        return False
     ties = Ties(connection, found.profile, found.snapshot)
     seen = {id for id, _ in audit_store.seen_events(connection, found.profile, found.snapshot)}
     return all(
         id in seen and ties.together(found.trigger_id, id)
         for id in store.taught(connection, found.profile)
     )
+
+
+def _beyond_log(connection: Connection, found: Handed) -> bool:
+    """Whether the message is of a time of which the shopper's log is not whole any more."""
+    since = retention_store.whole_since(connection, found.profile)
+    return since is not None and found.claimed_at < since

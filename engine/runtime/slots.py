@@ -51,9 +51,9 @@ class Slots:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._pockets: dict[tuple[str, bool], _Pocket] = {}
-        #: (channel, urgent) -> when it is worth asking again
+        #: (limit, urgent) -> when it is worth asking again
         self._closed: dict[tuple[str, bool], float] = {}
-        #: channel -> the day that is full, and when it is worth asking again all the same
+        #: limit -> the day that is full, and when it is worth asking again all the same
         self._full: dict[str, tuple[date, float]] = {}
 
     def limited(self, names: Sequence[str]) -> list[str]:
@@ -63,18 +63,20 @@ class Slots:
             return []
         return [name for name in names if name in sending.limits or name in sending.warm_up]
 
-    def closed(self, channel: str, urgent: bool) -> bool:
-        """Whether nothing of the channel can go just now."""
+    def closed(self, name: str, urgent: bool) -> bool:
+        """Whether nothing can go just now that comes under the limits of this provider or
+        sender."""
         now = time.monotonic()
-        if not urgent and channel in self._full:
-            day, until = self._full[channel]
+        if not urgent and name in self._full:
+            day, until = self._full[name]
             if until > now and day == self._today():
                 return True
-        return self._closed.get((channel, urgent), -inf) > now
+        return self._closed.get((name, urgent), -inf) > now
 
-    def at_most(self, provider: str) -> int | None:
-        """How many messages of a provider can go at once; None where nothing limits them."""
-        limit = self._shell.policy().sending.limits.get(provider)
+    def at_most(self, name: str) -> int | None:
+        """How many messages of a provider or sender can go at once; None where nothing limits
+        them."""
+        limit = self._shell.policy().sending.limits.get(name)
         return None if limit is None else pace(limit).at_once
 
     def soon(self, in_hand: bool) -> float | None:
@@ -88,13 +90,13 @@ class Slots:
         return wait if wait <= SOON else None
 
     def take(
-        self, names: Collection[str], channel: str, urgent: bool, wanted: Counter[tuple[str, bool]]
+        self, names: Collection[str], urgent: bool, wanted: Counter[tuple[str, bool]]
     ) -> Literal["go", "later", "no"]:
         """Take a slot of each of the limits ``names``, or none of any: ``later`` where one is
         leased and near. ``wanted`` is how many messages stand in line, by limit and urgency."""
         taken: list[tuple[_Pocket, tuple[float, float]]] = []
         for name in names:
-            pocket = self._pocket(name, urgent, wanted[name, urgent], channel)
+            pocket = self._pocket(name, urgent, wanted[name, urgent])
             slot = pocket.take()
             if slot is None:
                 for other, kept in taken:
@@ -119,7 +121,7 @@ class Slots:
                     senders_store.give_day_back(connection, name, day, count)
         self._pockets.clear()
 
-    def _pocket(self, name: str, urgent: bool, wanted: int, channel: str) -> _Pocket:
+    def _pocket(self, name: str, urgent: bool, wanted: int) -> _Pocket:
         today = self._today()
         pocket = self._pockets.get((name, urgent))
         if pocket is None or pocket.day != today:
@@ -128,7 +130,7 @@ class Slots:
         while pocket.slots and pocket.slots[0][1] < now:
             pocket.slots.popleft()
             pocket.lost += 1
-        if pocket.slots or self.closed(channel, urgent):
+        if pocket.slots or self.closed(name, urgent):
             return pocket
         # Where there is plenty, some for the next messages too: a lease costs a transaction.
         plenty = 0
@@ -144,9 +146,9 @@ class Slots:
         if found.count < wanted:
             if found.more_at == inf:
                 # It may get room again: what is leased is given back if it is not used.
-                self._full[channel] = today, answered + FULL
+                self._full[name] = today, answered + FULL
             else:
-                self._closed[channel, urgent] = answered + found.more_at - base
+                self._closed[name, urgent] = answered + found.more_at - base
         return pocket
 
     def _lease(

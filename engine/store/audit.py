@@ -42,6 +42,7 @@ class Ledger(NamedTuple):
     taken: int
     duplicates: int
     refused: int
+    forgotten: int
     inbox: int
     events: int
 
@@ -53,6 +54,7 @@ def ledger(connection: Connection) -> Ledger:
                coalesce(sum(n) filter (where fact = 'taken'), 0)::bigint,
                coalesce(sum(n) filter (where fact = 'duplicate'), 0)::bigint,
                coalesce(sum(n) filter (where fact = 'refused'), 0)::bigint,
+               coalesce(sum(n) filter (where fact = 'forgotten'), 0)::bigint,
                (select count(*) from inbox), (select count(*) from event)
           from ledger
         """

@@ -21,6 +21,10 @@ OF: LiteralString = "d.profile_id = m.profile_id and d.message_id = m.id"
 _MESSAGE: LiteralString = "'message ' || m.id"
 _RUN: LiteralString = "'run ' || r.id"
 RUN_OF: LiteralString = "enrollment r on r.profile_id = m.profile_id and r.id = m.enrollment_id"
+#: All attempts at the message may have been deleted by now (`retention`).
+_GONE: LiteralString = f"""(
+    coalesce(m.settled_at < (select before from retention where kind = 'attempts'), false)
+    and not exists (select from delivery d where {OF}))"""
 
 #: What can be told from the rows alone.
 CHECKS = (
@@ -140,7 +144,7 @@ CHECKS = (
         "messages claimed without a record of the attempt",
         f"""
         select {_MESSAGE} from message m
-         where m.attempts <> (select count(*) from delivery d where {OF})
+         where (m.attempts <> (select count(*) from delivery d where {OF}) and not {_GONE})
             or (m.status in ('claimed', 'sent', 'unknown', 'unresolved') and m.attempts = 0)""",
     ),
     Check(
@@ -165,7 +169,7 @@ CHECKS = (
         f"""
         select {_MESSAGE} from message m
          where m.status = 'sent' and not exists (
-               select from delivery d where {OF} and d.outcome = 'accepted')""",
+               select from delivery d where {OF} and d.outcome = 'accepted') and not {_GONE}""",
     ),
     Check(
         "P5",

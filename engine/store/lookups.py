@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -137,17 +137,21 @@ def note_taken(
     )
 
 
-def taken_after(connection: Connection, provider: str, moment: datetime) -> tuple[str, str] | None:
-    """(message id, address) of the first known mail that the provider took after ``moment``."""
+def taken_after(
+    connection: Connection, provider: str, moment: datetime, but: Collection[str]
+) -> tuple[str, str] | None:
+    """(message id, address) of the first known mail that the provider took after ``moment``, and
+    that went to none of the addresses ``but``."""
     row = connection.execute(
         """
         select k.message_id::text, p.traits ->> 'email'
           from known_taken k left join former_profile f on f.id = k.profile_id
           join profile p on p.id = coalesce(f.profile_id, k.profile_id)
          where k.provider = %s and k.at > %s and p.traits ->> 'email' <> ''
+           and lower(p.traits ->> 'email') <> all(%s::text[])
          order by k.at limit 1
         """,
-        [provider, moment],
+        [provider, moment, texts(address.lower() for address in but)],
     ).fetchone()
     return (str(row[0]), str(row[1])) if row else None
 

@@ -119,16 +119,18 @@ _CANDIDATES: LiteralString = f"""
 
 
 class Look(NamedTuple):
-    """What to look for. ``urgent`` topics come before all others. Nothing is looked at of the
-    (channel, urgent)s that are ``closed``; of the channels in ``at_most`` no more than so many of
-    a topic."""
+    """What to look for. ``topics`` are those that the shop's rules name: what is said of the topic
+    "" holds for all others. ``urgent`` ones come first. Nothing is looked at of the (channel,
+    topic)s that are ``closed``, and of those in ``at_most`` no more than so many."""
 
+    topics: Sequence[str] = ()
     urgent: Sequence[str] = ()
-    closed: Collection[tuple[str, bool]] = ()
-    at_most: Mapping[str, int] = {}
+    closed: Collection[tuple[str, str]] = ()
+    at_most: Mapping[tuple[str, str], int] = {}
 
     def open_to(self, message: Message) -> bool:
-        return (message.channel, message.topic in self.urgent) not in self.closed
+        topic = message.topic if message.topic in self.topics else ""
+        return (message.channel, topic) not in self.closed
 
 
 EVERYTHING = Look()
@@ -147,18 +149,21 @@ def candidates(
         f"""
         with {_KINDS},
         found as (
-            select d.profile_id, d.id, d.due_at, topic = any(%(urgent)s::text[]) as urgent
+            select d.profile_id, d.id, d.due_at, k.topic = any(%(urgent)s::text[]) as urgent
               from kind k
-              left join unnest(%(limited)s::text[], %(most)s::int[]) as l(channel, most)
-                using (channel)
+              cross join lateral (
+                select case when k.topic = any(%(topics)s::text[]) then k.topic else '' end
+                ) n(topic)
+              left join unnest(%(limited)s::text[], %(limited_topics)s::text[], %(most)s::int[])
+                as l(channel, topic, most) on l.channel = k.channel and l.topic = n.topic
               cross join lateral (
                 select m.profile_id, m.id, m.due_at from message m
                  where m.status = 'due' and m.held = '' and m.channel = k.channel
                    and m.topic = k.topic and m.due_at <= %(now)s
                    and m.profile_id %% %(shards)s = %(shard)s
                  order by m.due_at limit least(coalesce(l.most, %(limit)s), %(limit)s)) d
-             where not (channel, topic = any(%(urgent)s::text[])) in (
-                    select * from unnest(%(closed)s::text[], %(closed_urgent)s::boolean[]))
+             where not (k.channel, n.topic) in (
+                    select * from unnest(%(closed)s::text[], %(closed_topics)s::text[]))
              order by urgent desc, d.due_at limit %(limit)s)
         {_CANDIDATES}
           join found f on f.profile_id = m.profile_id and f.id = m.id
@@ -170,10 +175,12 @@ def candidates(
             "shard": shard,
             "shards": shards,
             "urgent": texts(look.urgent),
-            "limited": texts(look.at_most),
+            "topics": texts(look.topics),
+            "limited": texts(channel for channel, _ in look.at_most),
+            "limited_topics": texts(topic for _, topic in look.at_most),
             "most": list(look.at_most.values()),
             "closed": texts(channel for channel, _ in look.closed),
-            "closed_urgent": [urgent for _, urgent in look.closed],
+            "closed_topics": texts(topic for _, topic in look.closed),
         },
     )
     return list(map(_candidate, rows))

@@ -69,7 +69,8 @@ def shopper(locale: str) -> dict[str, Any]:
 
 
 def event(locale: str, shop: Shop) -> dict[str, Any]:
-    """What any event of the shop may carry, all at once: a product, a cart of three, an order."""
+    """What any event of the shop may carry, all at once: a product, a cart of three, an order, a
+    yes that is to be confirmed."""
     tongue = _tongue(locale)
     products = [
         {
@@ -98,6 +99,7 @@ def event(locale: str, shop: Shop) -> dict[str, Any]:
         "code": "SAMPLE42",
         "channel": "email",
         "topic": "offers",
+        "yes_at": "2026-03-02T10:00:00+00:00",
         "segment": "sample",
     }
 

@@ -43,6 +43,19 @@ def test_a_mail_is_what_sendgrids_own_schema_wants() -> None:
     assert there.received[0].headers["authorization"] == "Bearer SG.key"
 
 
+@pytest.mark.parametrize("part", ["from_address", "reply_to"])
+def test_a_wrong_address_of_the_shops_own_blocks_nobody_who_is_written_to(part: str) -> None:
+    with pytest.raises(DeliveryError, match="shop's own address") as refused:
+        body_of(an_email(**{part: "hello@shop"}))
+    assert refused.value.permanent and not refused.value.suppress
+
+
+def test_a_wrong_address_of_the_shopper_is_blocked() -> None:
+    with pytest.raises(DeliveryError) as refused:
+        body_of(an_email(to="asha@shop"))
+    assert refused.value.permanent and refused.value.suppress
+
+
 def test_the_simulator_is_as_strict_as_sendgrid() -> None:
     spec = shared("specs/sendgrid/tsg_mail_v3.json")
     good = body_of(an_email())

@@ -243,6 +243,20 @@ class TestTogether:
         assert known == "9@x.de"
         assert all(asked.to != known for bunch, _ in seldom.bunches for asked in bunch)
 
+    def test_the_witness_is_nobody_who_is_asked_about(self, shop: Pipeline, seldom: Seldom) -> None:
+        """A mail to the same address would be one row where two are looked for, and the answer
+        would prove nothing of anybody's."""
+        shop.at(at(minutes=2)).drain(view(at(minutes=2), who=("user:9", "email:9@x.de")))
+        with shop.database.connection() as connection:
+            for minutes, n in ((3, 0), (4, 1), (5, 9)):
+                profile = shop.profile(f"email:{n}@x.de")
+                id = f"00000000-0000-0000-0000-00000000000{n}"
+                lookups_store.note_taken(connection, seldom.name, at(minutes=minutes), profile, id)
+        after(shop, minutes=6)
+        assert seldom.bunches
+        for bunch, known in seldom.bunches:
+            assert known is not None and known.to not in {asked.to for asked in bunch}
+
     def test_absence_is_believed_as_late_as_the_provider_says(self, shop: Pipeline) -> None:
         for minutes in (1, 6, 21):
             assert after(shop, minutes=minutes).due == 0

@@ -157,6 +157,24 @@ def test_only_the_clock_with_the_lease_ticks(bench: jobs.Bench) -> None:
     assert not one.tick()
 
 
+def test_the_clock_has_old_things_forgotten(bench: jobs.Bench) -> None:
+    one, other = Ticker(bench.shell, bench.queue), Ticker(bench.shell, bench.queue)
+    assert one.tick()
+    other.retention()
+    assert names(bench.queue) == []
+    with bench.shell.database.connection() as connection:
+        connection.execute(
+            "insert into rejected (received_at, source, reason, body)"
+            " select now() - n * interval '60 days', 'collector', 'r', '{}'"
+            " from generate_series(0, 2) n"
+        )
+    one.retention()
+    assert names(bench.queue) == ["forget"]
+    work(bench)
+    with bench.shell.database.connection() as connection:
+        assert connection.execute("select count(*) from rejected").fetchone() == (2,)
+
+
 def test_a_job_is_there_at_most_once(bench: jobs.Bench) -> None:
     for _ in range(3):
         bench.queue.drain(5)

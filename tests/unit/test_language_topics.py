@@ -9,7 +9,7 @@ import pytest
 
 from engine.language import load_journey, load_policy
 from engine.language.confirming import check_confirmation
-from engine.model.policy import Policy, Topic
+from engine.model.policy import From, Policy, Topic
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,3 +71,40 @@ def test_a_double_opt_in_must_be_asked_for() -> None:
     (found,) = check_confirmation(config, policy, [other])
     assert (found.code, found.severity) == ("J081", "warning") and "'news'" in found.message
     assert check_confirmation(config, Policy(), [other]) == []
+
+
+def test_a_topic_may_have_senders_of_its_own() -> None:
+    text = "from: {email: news@shop.example, name: Shop news, sms: '+4915112345678'}"
+    policy, found = load_policy(f"""
+shop: {{name: Shop, email from: shop@shop.example, sms from: SHOP, whatsapp from: "+4915199"}}
+topics: {{news: {{consent: opt-in, {text}}}, orders: {{consent: none, from: {{name: Orders}}}}}}
+""")
+    assert found == []
+    assert policy.topics["news"].sender == From("news@shop.example", "Shop news", "+4915112345678")
+    assert policy.sender("email", "news") == "news@shop.example"
+    assert policy.sender("sms", "news") == "+4915112345678"
+    assert policy.sender("whatsapp", "news") == "+4915199"
+    for topic in ("orders", "nobody's"):
+        assert policy.sender("email", topic) == "shop@shop.example"
+        assert policy.sender("sms", topic) == "SHOP"
+    assert policy.sender("webhook", "news") == ""
+    names = [policy.email_name(topic) for topic in ("news", "orders", "nobody's")]
+    assert names == ["Shop news", "Orders", "Shop"]
+    assert policy.senders() == {
+        *("news@shop.example", "shop@shop.example", "SHOP", "+4915112345678", "+4915199")
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("{email: News <news@shop.example>}", "J011"),
+        ("{sms: '+'}", "J011"),
+        ("{whatsapp: Shop}", "J011"),
+        ("{e-mail: news@shop.example}", "J005"),
+        ("news@shop.example", "J007"),
+    ],
+)
+def test_a_sender_that_cannot_be(text: str, code: str) -> None:
+    found, codes = topic(f"consent: none, from: {text}")
+    assert (found.sender, codes) == (From(), [code])

@@ -214,6 +214,7 @@ def test_a_key_without_a_form_is_not_published() -> None:
     [
         "shop: {name: Chai, sms_from: '+919876543210', currency: INR}",
         "topics: {news: {consent: opt-out, title: 5}}",
+        "topics: {news: {consent: none, from: {email: a@b.example, name: A & B, sms: '+4915'}}}",
         "quiet_hours: {sms: 21:00-10:00, email: 23:00 – 6:00}",
         "caps: [{messages: 3, within: 7 days}, {messages: '1', within: 1 day, channel: '*'}]",
         "providers: {email: smtp}\nads consent: opt-in\nblast_radius: 20",
@@ -231,6 +232,8 @@ def test_rules_that_are_fine(rules: str) -> None:
         "shop: {nmae: Chai}",
         "topics: {news: {title: News}}",
         "topics: {News!: {consent: none}}",
+        "topics: {news: {consent: none, from: {email: A <a@b.example>}}}",
+        "topics: {news: {consent: none, from: a@b.example}}",
         "quiet hours: {sms: 21-10}",
         "quiet hours: {pigeon: 21:00-10:00}",
         "caps: [{messages: 3}]",
@@ -336,3 +339,18 @@ def test_nothing_is_no_text(nothing: str) -> None:
     assert not RULES.is_valid(read(text))
     quoted = "shop: {name: 'null'}"
     assert load_policy(quoted)[1] == [] and RULES.is_valid(read(quoted))
+
+
+@pytest.mark.parametrize("nothing", ["null", "~", "Null", "NULL", ""])
+def test_a_journey_is_not_called_nothing(nothing: str) -> None:
+    text = (
+        f"journey: a\ntitle: {nothing}\ntrigger: {{event: Product Viewed}}\n"
+        "stop: [{event: Order Completed}]\nsteps: [{wait: 2 hours}]\n"
+    )
+    [found] = [f for f in load_journey(text, "a")[1] if f.severity == "error"]
+    assert (found.code, found.line) == ("J007", 2)
+    assert "'title' must be a text" in str(found)
+    assert not JOURNEYS.is_valid(read(text))
+    named = text.replace(f"title: {nothing}\n", "title: 'null'\n")
+    assert not [f for f in load_journey(named, "a")[1] if f.severity == "error"]
+    assert JOURNEYS.is_valid(read(named))
