@@ -83,7 +83,7 @@ def said(file: Path, name: str) -> tuple[dict[str, list[datetime]], datetime]:
     return {shopper: sorted(times) for shopper, times in found.items()}, last
 
 
-def seven_days_gone(times: list[datetime]) -> Iterator[datetime]:
+def a_week_gone(times: list[datetime]) -> Iterator[datetime]:
     """A tick after the seventh day that nothing was looked at."""
     for at, following in zip(times, [*times[1:], None], strict=True):
         if following is None or following > at + 7 * DAY:
@@ -100,7 +100,7 @@ def half_a_year_gone(times: list[datetime]) -> Iterator[datetime]:
 #: Journey -> its text, segment, recording, the event that keeps out of it, when it begins, after
 #: how long each mail goes, how many mails and stops there are at least.
 CASES = {
-    "gone": (GONE, "looked-not-bought", VIEWS, "Product Viewed", seven_days_gone, (1, 20), 5000, 60),
+    "gone": (GONE, "looked-not-bought", VIEWS, "Product Viewed", a_week_gone, (1, 20), 5000, 60),
     "lapsed": (LAPSED, "lapsed", ORDERS, "Order Completed", half_a_year_gone, (3, 14), 1000, 20),
 }  # fmt: skip
 
