@@ -71,7 +71,8 @@ def test_an_erased_shopper_leaves_though_nothing_is_known_of_them(
     assert look(shop).mended == 1
     shop.push(2)
     assert google.lists.on(GOOGLE.list) == {h("s1@example.com"), h("s3@example.com")}
-    assert shop.sql("select off_reason from audience_listing where profile_id = 2") == [("erased",)]
+    found = "select off_reason, status from audience_listing where profile_id = 2"
+    assert all(row == ("erased", "removing") for row in shop.sql(found)), "and then not even that"
 
 
 def test_members_that_the_platform_lost_are_sent_again(
