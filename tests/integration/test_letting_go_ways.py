@@ -176,3 +176,29 @@ def test_two_who_turn_out_to_be_one_stay_once_and_go_together(world: World) -> N
     world.happens("Order Completed", ("cart:9",))
     assert world.lists[0] == set(), "bought as one: nothing of the other is left"
     assert not world.bench.pusher.letting_go()
+
+
+def test_a_list_that_no_rule_has_fed_any_longer_is_fed_no_longer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed_by_segment(world)
+    world.happens("Identify", email=MAIL)
+    world.happens("Product Viewed")
+    world.look()
+    assert world.lists[0] == {h(MAIL)}
+    monkeypatch.setattr(shelf, "EVERY", 0.0)
+    ticker = Ticker(world.bench.shell, world.bench.queue)
+    assert ticker.tick()
+    ticker.audiences()
+    ticker.audiences()
+    assert world.sql("select audience from audience_feed") == [("google/left-behind",)]
+    (world.project / "config/winback.yaml").write_text(LISTS % {"segment": ""})
+    ticker.audiences()
+    assert world.sql("select count(*) from audience_feed") == [(1,)], "it may have read too early"
+    ticker.audiences()
+    assert world.sql("select count(*) from audience_feed") == [(0,)]
+    work(world.bench)
+    world.look()
+    assert world.lists[0] == set(), "the segment's members come off"
+    world.happens("Product Viewed", ("user:5", "email:five@shop.example.org"))
+    assert world.sql("select count(*) from audience_moved") == [(0,)], "nobody would read it"
