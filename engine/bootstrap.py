@@ -64,6 +64,7 @@ def shell(settings: Settings, *, bare: bool = False) -> Shell:
         {channel: first for channel, (first, *_) in chosen.items()},
         bare,
         fallbacks={channel: others for channel, (_, *others) in chosen.items()},
+        secret=settings.secret,
     )
 
 
@@ -166,10 +167,11 @@ def demo_pages(
 
 
 def audience_sync(
-    settings: Settings, of: Shell, *, again: bool = False
+    settings: Settings, of: Shell, *, again: bool = False, everything: bool = False
 ) -> Callable[[], SyncReport]:
     """Writes the audience files that have changed, and hands them over, when called. ``again``:
-    to places too that have just refused."""
+    to places too that have just refused. ``everything``: those too that nothing tells to have
+    changed."""
 
     def sync() -> SyncReport:
         report = sync_audiences(
@@ -181,6 +183,7 @@ def audience_sync(
             platforms=PLATFORMS,
             held=lanes_store.touched,
             feed=lambda ad_file: want_segment(of, ad_file),
+            everything=everything,
         )
         if not any(one.to for one in of.policy().audience_files.values()):
             return report

@@ -21,7 +21,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from engine.runtime import reports
 from engine.runtime.attempt import RETRY_UNKNOWN, TRIES
 from engine.runtime.calendar import to_do
-from engine.runtime.letting_go import pressing
+from engine.runtime.letting_go import pressing, stop_feeding
 from engine.runtime.look_up import listing
 from engine.runtime.reconcile import lists_due
 from engine.runtime.segments import search as segment_search
@@ -67,6 +67,7 @@ class Ticker:
         self.shell = shell
         self.queue = queue
         self.segment_files = segment_files
+        self._unnamed: set[str] = set()
         self.holder = f"{os.uname().nodename}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
     def tick(self) -> bool:
@@ -84,6 +85,7 @@ class Ticker:
     def audiences(self) -> None:
         """Have the audience files written that have changed, and the lists at the ad platforms
         brought up to date; once a day they are held against what is wanted."""
+        self._look("lists that no segment feeds", self._stop_feeding, lambda: None)
         self._look("audiences", self._audiences_due, self.queue.sync)
         self._look("ad lists", lambda: bool(self.shell.policy().audiences), self.queue.push)
         self._look("ad lists of today", lambda: lists_due(self.shell), self.queue.reconcile)
@@ -117,6 +119,10 @@ class Ticker:
                 put()
         except Exception as error:  # PostgreSQL or Redis is away: the next look comes
             log.warning("no look at the %s: %s: %s", what, type(error).__name__, error)
+
+    def _stop_feeding(self) -> bool:
+        self._unnamed = stop_feeding(self.shell, self._unnamed)
+        return False
 
     def _audiences_due(self) -> bool:
         with self.shell.database.connection() as connection:

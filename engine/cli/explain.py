@@ -22,7 +22,8 @@ from engine.core.refusals import meaning
 from engine.core.zones import Whereabouts, whereabouts
 from engine.language import load_policy
 from engine.model.message import Message
-from engine.runtime.explain import Explanation, Story, explain
+from engine.runtime.erase import WasErased, was_erased
+from engine.runtime.explain import Explanation, Nobody, Story, explain
 from engine.runtime.in_force import Past
 from engine.runtime.retrace import differences
 from engine.runtime.why_not import WhyNot, why_not
@@ -61,7 +62,8 @@ def command(
     profile's number. Addresses that you did not give are not shown. For journeys in force that
     the shopper did not enter, it tells which condition of the trigger did not hold.
 
-    Exit codes: 0 told, 1 nobody goes by that name, or --verify found a difference, 2 wrong usage.
+    Exit codes: 0 told; 1 nobody goes by that name, or they were erased, or --verify found a
+    difference; 2 wrong usage.
 
     \b
     Example:
@@ -79,7 +81,13 @@ def command(
     with shop(settings) as (database, clock):
         book = bootstrap.journeys(settings, database).book()
         with database.connection() as connection:
-            found = explain(connection, shopper, rules.country)
+            try:
+                found = explain(connection, shopper, rules.country)
+            except Nobody:
+                gone = was_erased(connection, settings.secret, shopper, rules.country)
+                if gone is None:
+                    raise
+                raise WasErased(shopper, gone) from None
             if verify and found.whole_since is None:
                 past = Past(connection, book.current)
                 wrong = differences(found, past, rules.currency, rules.timezone)

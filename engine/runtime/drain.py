@@ -26,7 +26,7 @@ from engine.core.segment_story import Story
 from engine.core.shopper import Shopper
 from engine.model.event import Event
 from engine.model.profile import Profile
-from engine.runtime import load, reports, save
+from engine.runtime import erased, load, reports, save
 from engine.runtime.consent import ask, confirm, hold, keep_proof
 from engine.runtime.coupons import Codes, with_codes
 from engine.runtime.failures import report
@@ -149,6 +149,8 @@ def _drain(shell: Shell, connection: Connection, lane: int, limit: int, lanes: i
         return Drained()
     now = shell.clock.now()
     batch = _decode_rows(connection, rows)
+    worth = erased.without_echoes(shell, connection, batch.events)
+    echoes, batch.events = len(batch.events) - len(worth), worth
     saved = save.Saved([], 0)
     if batch.events:
         saved = _work(shell, connection, batch, now, f"lane:{mine[0]}")
@@ -160,11 +162,10 @@ def _drain(shell: Shell, connection: Connection, lane: int, limit: int, lanes: i
         emitted=saved.emitted,
         failed=batch.failed,
     )
-    lanes_store.count(
-        connection,
-        f"lane:{mine[0]}",
-        {"taken": done.taken, "duplicate": done.duplicates, "refused": done.refused},
-    )
+    facts = {"taken": done.taken, "duplicate": done.duplicates, "refused": done.refused}
+    if echoes:
+        facts["erased"] = echoes
+    lanes_store.count(connection, f"lane:{mine[0]}", facts)
     return done
 
 
@@ -193,6 +194,7 @@ def _work(
     shell: Shell, connection: Connection, batch: _Batch, now: datetime, writer: str
 ) -> save.Saved:
     resolution, profiles = _identify(connection, batch.events)
+    erased.block(shell, connection, resolution.assigned)
     doubled: Counter[str] = Counter()
     merged = _merge(connection, resolution, profiles, now, doubled)
 
@@ -255,6 +257,7 @@ def _work(
     batch.failed = report(shell, connection, worked, writer, now)
     events_store.insert(connection, history, now)
     hold(connection, batch.events, now)
+    erased.unblock(connection, worked)
     reports.carry_out(connection, judged, resolution.profiles, now)
     return saved._replace(emitted=saved.emitted + asked + told)
 

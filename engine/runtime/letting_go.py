@@ -45,3 +45,18 @@ def _waiting(shell: Shell, connection: Connection) -> bool:
         or (bool(fed) and feed_store.leavers(connection, fed, now))
         or off_store.refusing(connection, audiences, consent, now, since)
     )
+
+
+def stop_feeding(shell: Shell, before: set[str]) -> set[str]:
+    """Let segments go of the lists that the shop's rules no longer have them feed: else who comes
+    and goes is written down for ever, and read by nobody. Gives the lists that no rule names now.
+    Those go that were so at the look ``before`` too: another process may have read the new rules
+    sooner."""
+    policy = shell.policy()
+    named = {name for name, one in policy.audiences.items() if one.segment}
+    named |= {name for name, one in policy.audience_files.items() if one.segment}
+    with shell.database.probing() as connection:
+        unnamed = feed_store.fed(connection) - named
+        if gone := unnamed & before:
+            feed_store.stop_feeding(connection, sorted(gone), shell.clock.now())
+    return unnamed

@@ -21,17 +21,17 @@ from itertools import groupby
 from typing import Any
 
 from engine.clock import ManualClock
-from engine.core.book import JourneyBook, open_book
+from engine.core.book import open_book
 from engine.core.coupons import StandIns
 from engine.core.segments import touch_of
 from engine.errors import WinbackError
 from engine.language import SegmentSet
 from engine.model.event import Event
-from engine.model.journey import SEGMENT_ENTERED, SEGMENT_LEFT, Emit, Journey, Update
+from engine.model.journey import Emit, Journey, Update
 from engine.model.message import Email, Message, Receipt, Rendered
 from engine.model.policy import Policy
 from engine.model.profile import Profile
-from engine.runtime.looks import changes_judgement
+from engine.runtime.looks import changes_judgement, segments_heard
 from engine.runtime.passing import BATCH, TICK, Passing, slices
 from engine.runtime.segments.files import put_into_force
 from engine.runtime.segments.search import SCALE_AGE, measure, search
@@ -55,8 +55,9 @@ class Replay:
     """One replay into an empty, migrated ``database``. Nothing is sent: a counter stands where
     the providers would.
 
-    ``segments`` are kept from the first event on, where a journey is told of them: who entered and
-    who left. ``bare`` leaves out holdout, caps, quiet hours, consent and the need for an address.
+    Of ``segments`` those are kept, from the first event on, that a journey is told of: who entered
+    and who left. ``bare`` leaves out holdout, caps, quiet hours, consent and the need for an
+    address.
     Raises ``NotEmpty`` where the database holds events already.
     """
 
@@ -80,10 +81,9 @@ class Replay:
         shop = policy.shop
         book = open_book(chosen, currency=shop.currency, timezone=shop.timezone)
         self._book = book
-        self._segments = segments if segments and _told_of_segments(book) else None
-        touches = (
-            [touch_of(s.rule) for s in self._segments.segments.values()] if self._segments else []
-        )
+        self._segments = None if segments is None else _heard(chosen, segments)
+        kept = {} if self._segments is None else self._segments.segments
+        touches = [touch_of(segment.rule) for segment in kept.values()]
         self._scored = any(touch.scored for touch in touches)
         self.names = [journey.name for journey in chosen]
         self.database = database
@@ -212,10 +212,13 @@ class Replay:
                 self._passing.send(now)
 
 
-def _told_of_segments(book: JourneyBook) -> bool:
-    """Whether a journey hears who entered or left a segment."""
-    heard = book.triggers.keys() | book.stop_names | book.wait_names | book.remembered
-    return not heard.isdisjoint((SEGMENT_ENTERED, SEGMENT_LEFT))
+def _heard(journeys: list[Journey], segments: SegmentSet) -> SegmentSet | None:
+    """Those of ``segments`` that journeys are told of; None where that is none."""
+    heard = segments_heard(journeys)
+    if heard is None:
+        return segments if segments.segments else None
+    kept = {name: one for name, one in segments.segments.items() if name in heard}
+    return dataclasses.replace(segments, segments=kept) if kept else None
 
 
 def _has(journeys: Iterable[Journey], kind: type[Emit] | type[Update]) -> bool:

@@ -45,6 +45,8 @@ class Shell:
     codes: Mapping[str, str | None] = field(default_factory=dict)
     #: the segments in force
     segments: SegmentShelf = field(default_factory=SegmentShelf)
+    #: the shop's, by which those are known again who were erased
+    secret: str = field(default="", repr=False)
     #: (journey, version, path, error) of the faults that this process has logged
     told: set[tuple[str, str, str, str]] = field(default_factory=set)
 

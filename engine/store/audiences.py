@@ -107,6 +107,16 @@ class AudienceStore:
         """Every audience that has or had a member."""
         return self._names("select distinct audience from audience_member order by 1")
 
+    def of(self, profile: int | None) -> list[str]:
+        """Audiences whose last file, or platform, holds the shopper."""
+        return [
+            name
+            for (name,) in self._connection.execute(
+                "select distinct audience from audience_member where profile_id = %s and listed",
+                [profile],
+            )
+        ]
+
     def stale(self, before: datetime) -> list[str]:
         """Audiences that were last written before that time, though they have no member left."""
         rows = self._connection.execute(

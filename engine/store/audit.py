@@ -36,7 +36,7 @@ def violations(connection: Connection, check: Check) -> tuple[int, list[str]]:
 
 class Ledger(NamedTuple):
     """The counters beside the rows that they must agree with. ``taken`` is what drains took out
-    of the inbox, ``events`` the rows of history."""
+    of the inbox, ``events`` the rows of history, and those that were erased."""
 
     accepted: int
     taken: int
@@ -55,7 +55,9 @@ def ledger(connection: Connection) -> Ledger:
                coalesce(sum(n) filter (where fact = 'duplicate'), 0)::bigint,
                coalesce(sum(n) filter (where fact = 'refused'), 0)::bigint,
                coalesce(sum(n) filter (where fact = 'forgotten'), 0)::bigint,
-               (select count(*) from inbox), (select count(*) from event)
+               (select count(*) from inbox),
+               (select count(*) from event)
+                   + coalesce(sum(n) filter (where fact = 'erased'), 0)::bigint
           from ledger
         """
     ).fetchone()

@@ -80,6 +80,26 @@ def feed(
     )
 
 
+def fed(connection: Connection) -> set[str]:
+    """Audiences for which it is written down who comes and goes."""
+    return {str(row[0]) for row in connection.execute("select audience from audience_feed")}
+
+
+def stop_feeding(connection: Connection, audiences: Iterable[str], now: datetime) -> int:
+    """Write down for these no longer who comes and goes, and give up the places that segments
+    hold there; gives how many. A row that a drain holds is waited for."""
+    names = texts(audiences)
+    connection.execute("delete from audience_feed where audience = any(%s::text[])", [names])
+    connection.execute("delete from audience_moved where audience = any(%s::text[])", [names])
+    return connection.execute(
+        """
+        update audience_member set wanted = false, changed_at = %s
+         where audience = any(%s::text[]) and segment <> '' and wanted
+        """,
+        [now, names],
+    ).rowcount
+
+
 def leavers(connection: Connection, audiences: Iterable[str], now: datetime) -> bool:
     """Whether somebody has left a segment that feeds one of ``audiences``, and their platform may
     be told. A few index probes."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import LiteralString
 
+from engine.store import erasure
 from engine.store.ads_consent import BLOCKED, NO_NO, AdsConsent
 from engine.store.database import Connection, texts
 from engine.store.listing_feed import bought
@@ -124,8 +125,9 @@ def forget(connection: Connection, audience: str) -> int:
 
 
 def drop_unsent(connection: Connection, audience: str, now: datetime) -> int:
-    """Take back rows that no platform was ever told of, or has refused."""
-    return connection.execute(
+    """Take back rows that no platform was ever told of, or has refused, and forget who was erased
+    and is off."""
+    count = connection.execute(
         """
         update audience_listing set status = 'removed', removed_at = %s, member = null,
                email = '', phone = '', off_reason = off_reason || ' before it was sent'
@@ -134,6 +136,8 @@ def drop_unsent(connection: Connection, audience: str, now: datetime) -> int:
         """,
         [now, audience],
     ).rowcount
+    erasure.forget(connection, audience)
+    return count
 
 
 def letting_go(connection: Connection, audiences: Iterable[str], now: datetime) -> bool:

@@ -20,12 +20,18 @@ def tallies(connection: Connection) -> dict[str, tuple[int, int, int, int, int]]
     simulation counts: who did what the trigger's ``without`` waits not to see was not in it."""
     rows = connection.execute(
         """
-        select e.journey, count(*), count(*) filter (where held_out),
-               (select count(*) from message m
-                 where m.journey = e.journey and m.status = 'sent' and m.channel <> 'webhook'),
-               count(*) filter (where status = 'stopped'), count(*) filter (where goal)
-          from enrollment e
-         where not starts_with(coalesce(at, ''), %s) group by e.journey
+        select journey, sum(runs)::bigint, sum(held_out)::bigint, sum(sent)::bigint,
+               sum(stopped)::bigint, sum(goals)::bigint
+          from (select e.journey, count(*) as runs, count(*) filter (where held_out) as held_out,
+                       (select count(*) from message m where m.journey = e.journey
+                           and m.status = 'sent' and m.channel <> 'webhook') as sent,
+                       count(*) filter (where status = 'stopped') as stopped,
+                       count(*) filter (where goal) as goals
+                  from enrollment e
+                 where not starts_with(coalesce(at, ''), %s) group by e.journey
+                union all
+                select journey, runs, held_out, sent, stopped, goals from erased_tally) t
+         group by journey
         """,
         [WITHOUT],
     )

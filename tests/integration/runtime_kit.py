@@ -241,8 +241,8 @@ class Pipeline:
         events = self.one("select count(*) from event")
         taken = ledger.get("taken", 0)
         assert ledger.get("accepted", 0) == taken + waiting
-        worked = events + ledger.get("forgotten", 0)
-        assert taken == worked + ledger.get("duplicate", 0) + ledger.get("refused", 0)
+        gone = ("duplicate", "refused", "erased", "forgotten")
+        assert taken == events + sum(ledger.get(fact, 0) for fact in gone)
         refused = self.one("select count(*) from rejected where source = 'drain'")
         assert refused == ledger.get("refused", 0)
         for table in ("identity", "event", "enrollment", "message", "delivery", "consent",

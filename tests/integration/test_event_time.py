@@ -308,6 +308,27 @@ def test_the_command_replays_files_in_any_order_and_names_bad_lines(
         assert [m[1] for m in sent(database)] == [at(hours=h) for h in (3, 7, 8)]
 
 
+def test_the_command_keeps_the_segments_of_the_project(project: Path) -> None:
+    folder = project / "config" / "segments"
+    folder.mkdir(parents=True)
+    (folder / "lookers.yaml").write_text(
+        "segment: lookers\nwho: {did: Product Viewed, within: 2 days}\n", "utf-8"
+    )
+    (project / "journeys" / "gone.yaml").write_text(
+        "journey: gone\ntrigger: {segment: {left: lookers}, again: always}\n"
+        "steps: [{wait: 1 hour}, {send: email, template: gone}]\n",
+        "utf-8",
+    )
+    recording = project / "views.jsonl"
+    recording.write_text("\n".join(line(hour) for hour in (0, 30, 90)), "utf-8")
+    done = run(project, str(recording), "--event-time", "--bare", "--json", "--until", "2d")
+    assert done.exit_code == 0, done.stderr
+    # Forgotten 48 hours after the second view; after the third the recording ends too soon.
+    tallies = json.loads(done.stdout)["journeys"]
+    assert (tallies["gone"]["enrolled"], tallies["gone"]["messages"]) == (1, 1)
+    assert tallies["left"]["messages"] == 3
+
+
 def test_the_command_refuses_a_shop_in_use(project: Path, database_url: str) -> None:
     recording = project / "views.jsonl"
     recording.write_text(line(1), "utf-8")

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.model.event import Event
 from engine.runtime import shelf
 from engine.runtime.segments.files import SegmentFiles
 from engine.store import outcomes as outcomes_store
-from engine.testing.google import GoogleSimulator
-from engine.testing.meta import MetaSimulator
-from tests.integration.ad_kit import GOOGLE, META, h
-from tests.integration.test_workers import accept, work
+from tests.integration.ad_kit import h
+from tests.integration.test_workers import work
+from tests.integration.two_lists_kit import LISTS, MAIL, World, two_lists
 from workers import jobs
 from workers.clock import Ticker
 
-JOURNEY = """
-journey: left-behind
-trigger: {event: Product Viewed, key: event.product_id}
-stop: {event: Order Completed, goal: true}
-steps:
-  - audience: {add: google/left-behind}
-  - audience: {add: meta/left-behind}
-  - wait: 30 days
-"""
 BACK = """
 journey: come-again
 trigger: {event: Order Refunded}
@@ -39,11 +26,6 @@ steps:
   - audience: {add: google/left-behind}
   - wait: 30 days
 """
-LISTS = """
-audiences:
-  google/left-behind: {list: "7700", account: "1234567890"%(segment)s}
-  meta/left-behind: {list: "238500"}
-"""
 LOOKERS = """
 segment: lookers
 who:
@@ -51,76 +33,14 @@ who:
     within: 7 days
   - any: [{did not: Order Completed}, {did: Order Refunded}]
 """
-MAIL = "shopper@shop.example.org"
-WHO = ("user:1", f"email:{MAIL}")
-IDS = count()
-
-
-@dataclass
-class World:
-    bench: jobs.Bench
-    google: GoogleSimulator
-    meta: MetaSimulator
-    project: Path
-
-    def happens(self, name: str, who: tuple[str, ...] = WHO, **properties: Any) -> None:
-        """One event, and all that workers do without a clock."""
-        self.bench.queue.drain(self.accepted(name, who, **properties))
-        work(self.bench)
-
-    def accepted(self, name: str, who: tuple[str, ...] = WHO, **properties: Any) -> int:
-        now = datetime.now(UTC)
-        kind: Any = "identify" if name == "Identify" else "track"
-        said = {"product_id": "p1", **properties} if kind == "track" else properties
-        return accept(self.bench, Event(f"e{next(IDS)}", kind, name, now, now, who, said))
-
-    def look(self) -> None:
-        """What the clock has done every five seconds."""
-        self.bench.queue.push()
-        work(self.bench)
-
-    @property
-    def lists(self) -> tuple[set[str], set[str]]:
-        return self.google.lists.on(GOOGLE.list), self.meta.lists.on(META.list)
-
-    def sql(self, statement: str) -> list[Any]:
-        with self.bench.shell.database.connection() as connection:
-            return connection.execute(statement.encode()).fetchall()
-
-    @property
-    def reasons(self) -> list[tuple[str, str]]:
-        return self.sql("select audience, off_reason from audience_listing order by audience, id")
 
 
 @pytest.fixture
 def world(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, redis_url: str
 ) -> Iterator[World]:
-    with GoogleSimulator() as google, MetaSimulator() as meta:
-        for folder in ("journeys", "config/segments", "templates"):
-            (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / "journeys/left-behind.yaml").write_text(JOURNEY)
-        (tmp_path / "config/winback.yaml").write_text(LISTS % {"segment": ""})
-        for name, value in {
-            "DATABASE_URL": database_url,
-            "REDIS_URL": redis_url,
-            "WINBACK_PROJECT_DIR": str(tmp_path),
-            "WINBACK_HOME": str(tmp_path / "var"),
-            "GOOGLE_DATAMANAGER_BASE_URL": google.url,
-            "GOOGLE_DATAMANAGER_TOKEN": google.token,
-            "META_BASE_URL": meta.url,
-            "META_ACCESS_TOKEN": meta.token,
-            "META_APP_SECRET": meta.secret,
-        }.items():
-            monkeypatch.setenv(name, value)
-        jobs.bench.cache_clear()
-        bench = jobs.bench()
-        yield World(bench, google, meta, tmp_path)
-        bench.deliverer.close()
-        bench.shell.database.close()
-        bench.queue.redis.close()
-        jobs.bench.cache_clear()
-        assert not google.wrong and not meta.wrong
+    with two_lists(monkeypatch, tmp_path, database_url, redis_url) as made:
+        yield made
 
 
 @pytest.fixture
@@ -256,3 +176,29 @@ def test_two_who_turn_out_to_be_one_stay_once_and_go_together(world: World) -> N
     world.happens("Order Completed", ("cart:9",))
     assert world.lists[0] == set(), "bought as one: nothing of the other is left"
     assert not world.bench.pusher.letting_go()
+
+
+def test_a_list_that_no_rule_has_fed_any_longer_is_fed_no_longer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed_by_segment(world)
+    world.happens("Identify", email=MAIL)
+    world.happens("Product Viewed")
+    world.look()
+    assert world.lists[0] == {h(MAIL)}
+    monkeypatch.setattr(shelf, "EVERY", 0.0)
+    ticker = Ticker(world.bench.shell, world.bench.queue)
+    assert ticker.tick()
+    ticker.audiences()
+    ticker.audiences()
+    assert world.sql("select audience from audience_feed") == [("google/left-behind",)]
+    (world.project / "config/winback.yaml").write_text(LISTS % {"segment": ""})
+    ticker.audiences()
+    assert world.sql("select count(*) from audience_feed") == [(1,)], "it may have read too early"
+    ticker.audiences()
+    assert world.sql("select count(*) from audience_feed") == [(0,)]
+    work(world.bench)
+    world.look()
+    assert world.lists[0] == set(), "the segment's members come off"
+    world.happens("Product Viewed", ("user:5", "email:five@shop.example.org"))
+    assert world.sql("select count(*) from audience_moved") == [(0,)], "nobody would read it"
