@@ -6,15 +6,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
-from engine.core.conditions import demanded, names_used
+from engine.core.conditions import names_used
 from engine.intake.excerpt import Looks
-from engine.model.journey import SEGMENT_ENTERED, SEGMENT_LEFT, Condition, Journey, Update
+from engine.model.journey import Condition, Journey, Update
 from engine.model.segment import Segment
 
 #: Names that are read from an event, and whose own names never come from one.
 _EVENT = ("event", "trigger")
 _OTHER = ("key", "now", "history", "offer")
-_SEGMENTS = (SEGMENT_ENTERED, SEGMENT_LEFT)
 #: The traits by which a message is judged.
 REACH = ("email", "phone", "timezone")
 
@@ -49,41 +48,19 @@ def _with(names: set[str] | None, name: str) -> set[str] | None:
     return None if names is None or not name else names | {name}
 
 
-def segments_heard(journeys: Iterable[Journey]) -> frozenset[str] | None:
-    """The segments whose coming and going ``journeys`` are told of; None: it may be any."""
-    heard = set()
-    for part in _parts(list(journeys)):
-        if isinstance(part, Condition):
-            if any(name in _SEGMENTS for name, _ in part.history):
-                return None
-        elif getattr(part, "event", "") in _SEGMENTS:
-            condition = getattr(part, "condition", None)
-            name = None if condition is None else demanded(condition, "segment")
-            if name is None:
-                return None
-            heard.add(name)
-    return frozenset(heard)
-
-
 def conditions_in(value: object) -> Iterator[Condition]:
     """Every condition anywhere in a journey or a rule, whatever kinds of steps there are."""
-    return (part for part in _parts(value) if isinstance(part, Condition))
-
-
-def _parts(value: object) -> Iterator[object]:
-    """Conditions, and all else that a journey or a rule is made of."""
     if isinstance(value, Condition):
         yield value
     elif isinstance(value, Mapping):
         for each in value.values():
-            yield from _parts(each)
+            yield from conditions_in(each)
     elif isinstance(value, tuple | list):
         for each in value:
-            yield from _parts(each)
+            yield from conditions_in(each)
     elif dataclasses.is_dataclass(value):
-        yield value
         for field in dataclasses.fields(value):
-            yield from _parts(getattr(value, field.name))
+            yield from conditions_in(getattr(value, field.name))
 
 
 def changes_judgement(journeys: Iterable[Journey]) -> bool:

@@ -31,8 +31,9 @@ from engine.model.journey import Emit, Journey, Update
 from engine.model.message import Email, Message, Receipt, Rendered
 from engine.model.policy import Policy
 from engine.model.profile import Profile
-from engine.runtime.looks import changes_judgement, segments_heard
+from engine.runtime.looks import changes_judgement
 from engine.runtime.passing import BATCH, TICK, Passing, slices
+from engine.runtime.reached import reached
 from engine.runtime.segments.files import put_into_force
 from engine.runtime.segments.search import SCALE_AGE, measure, search
 from engine.runtime.shell import Shell
@@ -214,10 +215,7 @@ class Replay:
 
 def _heard(journeys: list[Journey], segments: SegmentSet) -> SegmentSet | None:
     """Those of ``segments`` that journeys are told of; None where that is none."""
-    heard = segments_heard(journeys)
-    if heard is None:
-        return segments if segments.segments else None
-    kept = {name: one for name, one in segments.segments.items() if name in heard}
+    kept = reached(journeys, segments.segments)
     return dataclasses.replace(segments, segments=kept) if kept else None
 
 

@@ -30,7 +30,6 @@ __all__ = [
     "ConditionSyntaxError",
     "Missing",
     "compile_condition",
-    "demanded",
     "holds",
     "names_used",
 ]
@@ -73,26 +72,6 @@ def names_used(condition: Condition) -> frozenset[tuple[str, str]]:
         elif isinstance(node, nodes.Name) and id(node) not in inner:
             found.add((node.name, ""))
     return frozenset(found)
-
-
-def demanded(condition: Condition, name: str) -> str | None:
-    """The text that the event's property ``name`` must be for the condition to hold; None where it
-    may be another, or that cannot be told."""
-    parts: list[nodes.Node] = [parse(condition.source)]
-    while parts:
-        node = parts.pop()
-        if isinstance(node, nodes.And):
-            parts += [node.left, node.right]
-        elif isinstance(node, nodes.Compare) and [one.op for one in node.ops] == ["eq"]:
-            for one, other in ((node.expr, node.ops[0].expr), (node.ops[0].expr, node.expr)):
-                of_event = (
-                    isinstance(one, nodes.Getattr)
-                    and isinstance(one.node, nodes.Name)
-                    and (one.node.name, one.attr) == ("event", name)
-                )
-                if of_event and isinstance(other, nodes.Const) and isinstance(other.value, str):
-                    return other.value
-    return None
 
 
 def _walk(node: nodes.Node) -> Iterator[nodes.Node]:

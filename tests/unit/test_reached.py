@@ -1,4 +1,4 @@
-"""What journeys look at, read from what they are written in."""
+"""Which segments journeys hear of, read from what they are written in."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.core.conditions import compile_condition, demanded
+from engine.core.conditions.asked import wanted
 from engine.language import load_journey
-from engine.runtime.looks import segments_heard
+from engine.model.segment import All, Segment
+from engine.runtime.reached import reached
 
 STEPS = "steps: [{exit: done}]"
 
@@ -20,6 +21,7 @@ STEPS = "steps: [{exit: done}]"
         ("'keen' == event.segment", "keen"),
         ("event.segment == 'keen' and (profile.orders > 1 or key)", "keen"),
         ("profile.orders > 1 and (event.price > 2 and event.segment == 'keen')", "keen"),
+        ("event['segment'] in ['keen']", "keen"),
         ("event.segment == 'keen' or profile.vip", None),
         ("(event.segment == 'keen' and profile.vip) or profile.orders", None),
         ("not event.segment == 'keen'", None),
@@ -31,10 +33,13 @@ STEPS = "steps: [{exit: done}]"
     ],
 )
 def test_what_a_condition_demands_of_a_property(source: str, name: str | None) -> None:
-    assert demanded(compile_condition(source, "if"), "segment") == name
+    assert wanted(source, "event", "segment") == (None if name is None else {name})
 
 
-def heard(folder: Path, *texts: str) -> frozenset[str] | None:
+SEGMENTS = {name: Segment(name, "1", All(())) for name in "abcyz"}
+
+
+def heard(folder: Path, *texts: str) -> set[str]:
     journeys = []
     for number, text in enumerate(texts):
         path = folder / f"j{number}.yaml"
@@ -42,7 +47,7 @@ def heard(folder: Path, *texts: str) -> frozenset[str] | None:
         journey, findings = load_journey(path)
         assert journey is not None, findings
         journeys.append(journey)
-    return segments_heard(journeys)
+    return set(reached(journeys, SEGMENTS))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +78,6 @@ def heard(folder: Path, *texts: str) -> frozenset[str] | None:
 def test_which_segments_journeys_are_told_of(
     tmp_path: Path, text: str, names: frozenset[str] | None
 ) -> None:
-    assert heard(tmp_path, text) == names
-    assert heard(tmp_path, text, f"trigger: {{segment: {{left: z}}}}\n{STEPS}") == (
-        None if names is None else names | {"z"}
-    )
+    expected = SEGMENTS.keys() if names is None else names
+    assert heard(tmp_path, text) == expected
+    assert heard(tmp_path, text, f"trigger: {{segment: {{left: z}}}}\n{STEPS}") == expected | {"z"}
