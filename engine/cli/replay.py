@@ -94,8 +94,9 @@ def command(
 
     Through the real HTTP collector at --url; while it is down or busy, its events are sent again
     until they are taken. Or, with --event-time, through the real pipeline in this process: every
-    timer due between two events fires between them, nothing is sent to anybody, and the numbers
-    printed are those of `winback simulate`.
+    timer due between two events fires between them, segments of config/segments are entered and
+    left on the way, nothing is sent to anybody, and the numbers printed are those of `winback
+    simulate`, which knows no segments.
 
     Exit codes: 0 fine, 1 some lines were no events (they are named), 2 wrong usage.
 

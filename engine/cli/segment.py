@@ -212,7 +212,7 @@ def _opened(project_dir: Path | None) -> Iterator[tuple[Shell, Settings]]:
     settings = Settings.from_environment(project_dir=project_dir)
     with shop(settings) as (database, clock):
         shelf = bootstrap.journeys(settings, database)
-        yield Shell(database, clock, shelf.book, shelf.policy), settings
+        yield Shell(database, clock, shelf.book, shelf.policy, secret=settings.secret), settings
 
 
 def _named(known: list[Known], name: str) -> Known:

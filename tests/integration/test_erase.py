@@ -18,11 +18,13 @@ from engine.core.erased import digest
 from engine.intake.lanes import lane_of
 from engine.model.event import Event
 from engine.model.message import Rendered
+from engine.runtime import shelf
 from engine.runtime.audit import audit
 from engine.runtime.erase import InFlight, WasErased, erase
 from engine.runtime.explain import Nobody
 from engine.store import tally
 from engine.store.database import Database
+from engine.testing.simulator import Fault
 from tests.integration.ad_kit import h
 from tests.integration.runtime_kit import NOW, WHO, Make, identify
 from tests.integration.test_workers import work
@@ -49,6 +51,14 @@ steps:
   - send: email
     template: hello
     topic: orders
+"""
+FILED = """
+journey: filed
+trigger: {event: Product Viewed, again: always}
+stop: {event: Order Refunded}
+steps:
+  - audience: {add: google/filed}
+  - wait: 30 days
 """
 TEMPLATE = "---\nsubject: Hello\n---\nHello"
 
@@ -164,11 +174,51 @@ def test_explain_and_a_second_erasure_say_so(world: World) -> None:
     again = winback(world, "erase", MAIL, "--yes")
     assert again.return_value == 0 and "was erased on" in again.output and "Desk 7" in again.output
     assert json.loads(winback(world, "erase", PHONE, "--json").output)["by"] == "Desk 7"
-    for words in (["explain", MAIL], ["explain", MAIL, "--verify"], ["explain", "u-4711"]):
+    for words in (
+        ["explain", MAIL],
+        ["explain", MAIL, "--verify"],
+        ["explain", "u-4711", "--as-scenario"],
+        ["segment", "explain", PHONE],
+    ):
         told = winback(world, *words)
         assert isinstance(told.exception, WasErased) and "Desk 7" in str(told.exception)
     told = winback(world, "explain", "nobody@shop.example.org")
     assert isinstance(told.exception, Nobody) and not isinstance(told.exception, WasErased)
+
+
+def test_a_list_that_goes_by_file_is_written_without_them_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world.project / "journeys/filed.yaml").write_text(FILED)
+    monkeypatch.setattr(shelf, "EVERY", 0.0)
+    for who, mail in ((ASHA, MAIL), (OTHER, "other@shop.example.org")):
+        world.happens("Identify", who, email=mail)
+        world.happens("Product Viewed", who)
+    world.bench.queue.sync()
+    work(world.bench)
+    folder = world.project / "var/audiences/google/filed"
+    assert h(MAIL) in (folder / "members.csv").read_text()
+    told = json.loads(winback(world, "erase", MAIL, "--yes", "--json").output)
+    assert told["problems"] == []
+    left = (folder / "members.csv").read_text()
+    assert h(MAIL) not in left and h("other@shop.example.org") in left
+    [removals] = folder.glob("removals-*.csv")
+    assert h(MAIL) in removals.read_text(), "for whoever uploads it"
+
+
+def test_a_platform_that_cannot_be_told_now_is_told_later(world: World) -> None:
+    lived(world)
+    world.meta.script([Fault("answer", world.meta.refusal(503))] * 3)
+    told = winback(world, "erase", MAIL, "--yes", "--json")
+    found = json.loads(told.output)
+    assert told.return_value == 1 and found["erased"], "it is done here, whoever does not answer"
+    assert [p for p in found["problems"] if p.startswith("meta/left-behind")]
+    assert "meta/left-behind" in [one["audience"] for one in found["still_listed"]]
+    with database(world).connection() as connection:
+        connection.execute("delete from audience_hold")  # ten minutes later
+    settle(world)
+    assert world.lists == ({h("other@shop.example.org")},) * 2
+    assert traces(database(world), *THEIRS) == []
 
 
 def test_nobody_and_wrong_usage(world: World) -> None:

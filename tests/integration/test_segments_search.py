@@ -3,22 +3,27 @@ who is in and when to look again."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.core.segments import judge
 from engine.model.event import Event
-from engine.runtime.segments import load
+from engine.runtime.segments import leg, load
 from engine.runtime.segments import search as searching
+from engine.runtime.segments.batch import Batch
+from engine.store import lanes as lanes_store
 from engine.store import segment_desk, versions
 from engine.store.database import Database
 from tests.integration.runtime_kit import Make, Pipeline, module_database, pipelines
 from tests.integration.segment_kit import Segments
-from tests.unit.core.build import T0, event
+from tests.unit.core.build import T0, event, view
 
 RULES: dict[str, Any] = {
     "viewed": {"did": "Product Viewed", "within": "7 days"},
@@ -147,3 +152,149 @@ def test_a_search_begun_anew_meanwhile_is_not_cut_short(shop: Pipeline) -> None:
         segment_desk.searched(one, found, found.place, None, shop.clock.now())
     assert shop.rows("select place from segment") == [(-1,)]
     assert segments.fill().seen == 2
+
+
+def met(shop: Pipeline) -> None:
+    """Everybody lived as two, a visitor and an account, who turn out to be one; some are three."""
+    for n in range(PEOPLE):
+        for place, one in enumerate(life(n)):
+            names = (f"user:{n}", f"anonymous:{n}", f"cart:{n}")
+            shop.drain(msgspec.structs.replace(one, identifiers=(names[place % 3],)))
+    for n in range(PEOPLE):
+        names = [f"user:{n}", f"anonymous:{n}", f"cart:{n}"][: 2 + n % 2]
+        shop.drain(event("Identify", T0 + timedelta(days=8), kind="identify", who=names))
+
+
+def put(shop: Pipeline) -> list[str]:
+    """Put all rules into force and decide about everybody; gives their names."""
+    with shop.database.connection() as connection:
+        segment_desk.keep_lists(connection, {"vip": {f"user:{n}" for n in range(0, PEOPLE, 6)}})
+    segments = Segments(shop)
+    segments.put(fill=False, **RULES)
+    searching.measure(shop.shell)
+    segments.fill()
+    return [name.replace("_", "-") for name in RULES]
+
+
+def all_as_judged(shop: Pipeline, names: list[str]) -> None:
+    standing = {(name, profile): (member, at) for name, profile, member, at in rows(shop)}
+    people = [row[0] for row in shop.rows("select id from profile")]
+    assert {profile for _, profile in standing} <= set(people), "nobody who is gone"
+    for name in names:
+        for profile in people:
+            told = standing.get((name, profile), (False, None))
+            assert told == judged(shop, name, profile), (name, profile)
+
+
+def test_shoppers_who_were_several_are_decided_as_one(shop: Pipeline) -> None:
+    names = put(shop)
+    met(shop)
+    shoppers = shop.one("select count(*) from profile")
+    assert PEOPLE < shoppers < 2 * PEOPLE, "some became one, and some did not"
+    while Segments(shop).look().looked:
+        pass
+    kept = rows(shop)  # as the drains that merged them left it
+    search_anew(shop, names)
+    assert Segments(shop).fill(7).seen == shoppers
+    assert rows(shop) == kept
+    all_as_judged(shop, names)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "name = 'Order Completed'",
+        "profile_id %% 2 = 0",
+        "time > '2026-03-03'",
+        "name = 'Product Viewed' and profile_id %% 3 <> 0",
+        "true",
+    ],
+    ids=["a-name", "of-some-all", "the-late", "of-some-a-name", "all"],
+)
+def test_events_that_were_deleted_count_no_more(shop: Pipeline, lost: str) -> None:
+    met(shop)
+    names = put(shop)
+    before = rows(shop)
+    there = shop.one("select count(*) from event")
+    shop.run_sql(f"delete from event where {lost}")
+    with shop.database.connection() as connection:
+        gone = there - shop.one("select count(*) from event")
+        lanes_store.count(connection, "test", {"erased": gone})
+    search_anew(shop, names)
+    Segments(shop).fill(7)
+    assert rows(shop) != before
+    all_as_judged(shop, names)
+
+
+class Held:
+    """Stops each batch of a search once it has locked its shoppers, until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.locked = threading.Semaphore(0)
+        self._go = threading.Semaphore(0)
+        self.ids: list[list[int]] = []
+        held = self
+
+        class Slow(Batch):
+            def decide(self, ids: Any, behind: int, wanted: Any) -> None:
+                held.ids.append([int(one) for one in ids])
+                held.locked.release()
+                assert held._go.acquire(timeout=30)
+                super().decide(ids, behind, wanted)
+
+        monkeypatch.setattr(leg, "Batch", Slow)
+
+    def next(self) -> None:
+        """Let the batch go; the search then stands at the next."""
+        self._go.release()
+        assert self.locked.acquire(timeout=30)
+
+    def end(self) -> None:
+        self._go.release(1000)
+
+
+def waiting(shop: Pipeline) -> int:
+    """How many transactions wait for a lock of another."""
+    return int(
+        shop.one(
+            "select count(*) from pg_stat_activity"
+            " where datname = current_database() and wait_event_type = 'Lock'"
+        )
+    )
+
+
+def test_an_event_waits_for_one_batch_of_a_search_and_no_longer(
+    shop: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segments = Segments(shop)
+    shop.drain(*(view(T0, who=(f"user:{n}",)) for n in range(PEOPLE)))
+    segments.put(fill=False, it={"did": "Product Viewed", "times": "at least 2"})
+    batches = Held(monkeypatch)
+    names = dict(shop.rows("select profile_id, identifier from identity"))
+    later = shop.clock.now() + timedelta(minutes=1)
+
+    def look_again(profile: int) -> None:
+        shop.drain(view(later, who=(names[profile],)))
+
+    with ThreadPoolExecutor(2) as pool:
+        search = pool.submit(searching.search, shop.shell, 10, seconds=60)
+        try:
+            assert batches.locked.acquire(timeout=30)
+            first = batches.ids[0]
+            # Who is in another batch does not wait at all.
+            look_again(next(id for id in sorted(names) if id > first[-1]))
+            assert not search.done() and len(batches.ids) == 1
+
+            # Who is in this one waits, until it is over: the next stands when they are through.
+            drained = pool.submit(look_again, first[0])
+            while not waiting(shop):
+                assert not drained.done()
+            batches.next()
+            drained.result(timeout=30)
+            assert not search.done() and len(batches.ids) == 2
+            # Who has been searched is in as soon as the event is worked.
+            assert first[0] in segments.members()
+        finally:
+            batches.end()
+        assert search.result(timeout=30).seen == PEOPLE
+    assert len(segments.members()) == 2

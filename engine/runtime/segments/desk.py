@@ -12,6 +12,7 @@ from engine.core.segments.tell import Told, tell
 from engine.core.zones import zone_named
 from engine.language.reader import parse
 from engine.language.report import Report
+from engine.runtime.erase import WasErased, was_erased
 from engine.runtime.explain import Nobody, called, line_of
 from engine.runtime.segments import load
 from engine.runtime.shell import Shell
@@ -114,6 +115,8 @@ def because(
     number = int(asked) if asked.isdecimal() and len(asked) < 20 else None
     id = explain_store.owner(connection, called(asked, country), number)
     if id is None:
+        if (gone := was_erased(connection, shell.secret, asked, country)) is not None:
+            raise WasErased(asked, gone)
         raise Nobody(f"Nobody goes by {asked!r}.")
     book, now = shell.segments.book(connection), shell.clock.now()
     names = sorted(book.every if only is None else book.every & {only})
