@@ -8,6 +8,7 @@ from typing import Any, LiteralString, NamedTuple
 
 from engine.model.message import Message, Sent
 from engine.model.profile import Profile
+from engine.store import coupons
 from engine.store.database import Connection, texts, to_json
 from engine.store.database import ids as array
 from engine.store.profiles import PROFILE_COLUMNS, profile_of
@@ -331,13 +332,16 @@ def cancel_stopped(
 ) -> None:
     """Cancel those of the messages that are due although a stop has ended their run: it came
     while the provider was called, and the provider put the message off."""
-    connection.execute(
+    rows = connection.execute(
         """
         update message m set status = 'cancelled', reason = r.status, settled_at = %s
           from enrollment r
          where m.profile_id = any(%s::bigint[]) and m.id = any(%s::uuid[]) and m.status = 'due'
            and r.profile_id = m.profile_id and r.id = m.enrollment_id
            and r.status in ('stopped', 'merged')
+        returning m.profile_id, m.enrollment_id::text
         """,
         [now, array(profiles), array(ids)],
-    )
+    ).fetchall()
+    if rows:
+        coupons.return_of_stopped(connection, [r[0] for r in rows], [r[1] for r in rows], now)
