@@ -4,7 +4,8 @@ A code of a pool is not decided here, for who gets which depends on who else ask
 which claim asks for a code (``Outcome.claims``) and looks into ``Shopper.codes`` for the answer.
 Where there is none yet it goes on as if a code were left, with the claim's id in its place, and
 whoever claims the codes puts them in (``fill``). That none is left must be known beforehand, for
-it changes what is decided: then the shopper is worked again from the start, with that answer.
+it changes what is decided: of a pool that is known to be dry nothing else is expected, and where
+that comes as a surprise the shopper is worked again from the start, with that answer.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _from_pool(
 ) -> dict[str, Any] | None:
     id = derive(run.id, path, visits)
     shopper.outcome.claims[id] = Claim(id, pool.name, run.id)
-    code = shopper.codes.get(id, id)
+    code = shopper.codes.get(id, None if pool.name in shopper.dry else id)
     if code is None:
         shopper.outcome.mark(run.id, path, "none left", none_left(pool.name), now)
         if pool.none_left == "exit":

@@ -8,7 +8,7 @@ in the Outcome; the shell writes that and throws the Shopper away.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -98,5 +98,7 @@ class Shopper:
     outcome: Outcome = field(default_factory=Outcome)
     #: what is known of claims of coupon codes: by claim the code, or None where none was left
     codes: Mapping[str, str | None] = field(default_factory=dict)
+    #: pools that have none left for anybody
+    dry: Collection[str] = ()
     #: an event older than one already worked came in: look back for stops
     profile_changed: bool = False

@@ -22,6 +22,7 @@ from engine.errors import WinbackError
 from engine.runtime.in_flight import Change, Decision, decide
 from engine.runtime.plan import Count, Plan, Wanted, changes_to, finished, live_now, read
 from engine.runtime.segments.soon import look_soon
+from engine.store import coupons as coupons_store
 from engine.store import journeys as journeys_store
 from engine.store import memberships as memberships_store
 from engine.store import messages as messages_store
@@ -201,6 +202,7 @@ def _stop(connection: Connection, stops: list[Decision], now: datetime) -> None:
     profiles, ids = [run.profile_id for run in ended], [run.id for run in ended]
     runs_store.update(connection, ended, traces)
     messages_store.cancel(connection, profiles, ids, now)
+    coupons_store.return_of_stopped(connection, profiles, ids, now)
     memberships_store.take_off(connection, profiles, ids, now)
 
 

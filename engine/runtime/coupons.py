@@ -11,6 +11,7 @@ from datetime import datetime
 
 from engine.core.coupons import fill
 from engine.core.shopper import Shopper
+from engine.runtime.shell import Shell
 from engine.store import coupons as coupons_store
 from engine.store.coupons import Asked
 from engine.store.database import Connection
@@ -21,11 +22,23 @@ Codes = Mapping[str, str | None]
 Work = Callable[[Iterable[int], Codes], list[Shopper]]
 
 
+def dry_pools(connection: Connection, shell: Shell) -> frozenset[str]:
+    """Of the pools that this worker has found without a code those that still have none. Nobody
+    holds one either that may yet come back: a claim that is not committed leaves it there to see.
+    """
+    if not shell.dry:
+        return frozenset()
+    dry = coupons_store.dry(connection, sorted(shell.dry))
+    shell.dry &= dry
+    return frozenset(dry)
+
+
 def with_codes(
-    connection: Connection, worked: list[Shopper], again: Work, now: datetime
+    connection: Connection, worked: list[Shopper], again: Work, now: datetime, dry: set[str]
 ) -> list[Shopper]:
     """The shoppers of ``worked`` with their codes filled in; of those for whom none was left, what
-    ``again`` makes of them. What came to nothing is given back."""
+    ``again`` makes of them. What came to nothing is given back. Pools that were found without a
+    code are put into ``dry``."""
     if not any(shopper.outcome.claims for shopper in worked):
         return worked
     codes: dict[str, str | None] = {}
@@ -33,14 +46,17 @@ def with_codes(
     done: list[Shopper] = []
     todo = worked
     while todo:
-        asking = {
-            claim.id: Asked(*claim)
-            for shopper in todo
-            for claim in shopper.outcome.claims.values()
-            if claim.id not in shopper.codes and claim.id not in codes
-        }
+        asking: dict[str, Asked] = {}
+        hopeless: dict[str, Asked] = {}
+        for shopper in todo:
+            for claim in shopper.outcome.claims.values():
+                if claim.id not in shopper.codes and claim.id not in codes:
+                    which = hopeless if claim.pool in shopper.dry else asking
+                    which[claim.id] = Asked(*claim)
+        asked |= asking | hopeless
+        if hopeless:
+            codes |= dict.fromkeys(hopeless) | coupons_store.known(connection, list(hopeless))
         if asking:
-            asked |= asking
             codes |= coupons_store.claim(connection, asking.values(), now)
         surprised = [shopper.profile.id for shopper in todo if _is_surprised(shopper, codes)]
         for shopper in todo:
@@ -58,12 +74,14 @@ def with_codes(
         coupons_store.give_back(connection, unused)
     if missed := [asked[id] for id, code in codes.items() if code is None and id in used]:
         coupons_store.note_missed(connection, missed, now)
+    dry |= {asked[id].pool for id, code in codes.items() if code is None}
     return done
 
 
 def _is_surprised(shopper: Shopper, codes: Codes) -> bool:
-    """Whether a claim found its pool empty that was taken to get a code."""
+    """Whether a claim found its pool empty that was taken to get a code, or the other way."""
     return any(
-        id not in shopper.codes and id in codes and codes[id] is None
-        for id in shopper.outcome.claims
+        id in codes and (codes[id] is None) != (claim.pool in shopper.dry)
+        for id, claim in shopper.outcome.claims.items()
+        if id not in shopper.codes
     )

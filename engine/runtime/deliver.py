@@ -29,7 +29,7 @@ from engine.store import outcomes as outcomes_store
 from engine.store import receipts as receipts_store
 from engine.store import runs as runs_store
 from engine.store.database import START_AGAIN, Connection
-from engine.store.messages import Candidate
+from engine.store.messages import EVERYTHING, Candidate, Look
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ class Deliverer:
     _witnesses: Witnesses = field(init=False)
     _skip: set[str] = field(default_factory=set)
     _next_look: float = 0.0
+    _look_now: Look = EVERYTHING
     #: messages of paused senders, come across in one round
     _aside: int = 0
     #: calls under way, and where they come back to
@@ -133,7 +134,8 @@ class Deliverer:
         with self.shell.database.probing() as connection:
             self._desk.refresh(connection)
             now = self.shell.clock.now()
-            found = messages_store.fresh_candidates(connection, messages, now)
+            self._look_now = self._desk.look()
+            found = messages_store.fresh_candidates(connection, messages, now, self._look_now)
             found = self._without_paused(connection, found)
         done = self.hand_over(found)
         self._desk.slots.close()
@@ -160,14 +162,14 @@ class Deliverer:
         now = self.shell.clock.now()
         with self.shell.database.probing() as connection:
             self._desk.refresh(connection)
-            look = self._desk.look()
+            look = self._look_now = self._desk.look()
             done.waiting = done.waiting or bool(look.closed)
             found = messages_store.candidates(
                 connection, now, self.threads * 4 + len(self._skip), shard, shards, look
             )
             if found and self.shell.book().ranked:
                 shoppers = list({c.message.profile_id for c in found})
-                found = messages_store.rivals(connection, shoppers, now)
+                found = messages_store.rivals(connection, shoppers, now, look)
                 found = [c for c in found if look.open_to(c.message)]
                 urgent = frozenset(look.urgent)
                 found.sort(key=lambda c: (c.message.topic not in urgent, -c.message.priority))
@@ -328,7 +330,9 @@ class Deliverer:
                         self._record(connection, landed)
                     self._desk.write(connection, self._news)
                     candidates = [booked.candidate for booked in batch]
-                    claimed = gate.claim_within(connection, self.shell, candidates, carriers(batch))
+                    claimed = gate.claim_within(
+                        connection, self.shell, candidates, carriers(batch), self._look_now
+                    )
                     links = [
                         (b.candidate.message.profile_id, b.candidate.message.id, link)
                         for b in batch

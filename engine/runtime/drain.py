@@ -28,7 +28,7 @@ from engine.model.event import Event
 from engine.model.profile import Profile
 from engine.runtime import erased, load, reports, save
 from engine.runtime.consent import ask, confirm, hold, keep_proof
-from engine.runtime.coupons import Codes, with_codes
+from engine.runtime.coupons import Codes, dry_pools, with_codes
 from engine.runtime.failures import report
 from engine.runtime.segments.keep import keep_up
 from engine.runtime.shell import Shell
@@ -211,6 +211,8 @@ def _work(
         for id, profile in profiles.items()
     }
 
+    dry = dry_pools(connection, shell)
+
     def work(ids: Iterable[int], codes: Codes | None = None) -> list[Shopper]:
         some = {id: profiles[id] for id in ids}
         book, shoppers, starts = load.shoppers(
@@ -218,6 +220,7 @@ def _work(
             merged=merged & some.keys(),
             new=new & some.keys(),
             codes=codes,
+            dry=dry,
         )
         worked = []
         for id, shopper in shoppers.items():
@@ -242,7 +245,7 @@ def _work(
             worked.append(shopper)
         return worked
 
-    worked = with_codes(connection, work(profiles), work, now)
+    worked = with_codes(connection, work(profiles), work, now, shell.dry)
     history: list[tuple[int, Event, str]] = []
     for id, events in mine.items():
         if id in failed:

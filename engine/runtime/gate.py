@@ -27,7 +27,7 @@ from engine.store import refusals as refusals_store
 from engine.store import runs as runs_store
 from engine.store.claims import NOBODY, Carrier
 from engine.store.database import Connection
-from engine.store.messages import Candidate
+from engine.store.messages import EVERYTHING, Candidate, Look
 from engine.store.refusals import Refusal
 
 NO_CARRIERS: Mapping[str, Carrier] = {}
@@ -48,15 +48,17 @@ def claim_within(
     shell: Shell,
     candidates: list[Candidate],
     carriers: Mapping[str, Carrier] = NO_CARRIERS,
+    look: Look = EVERYTHING,
 ) -> dict[str, int]:
-    """The same within the caller's transaction."""
+    """The same within the caller's transaction. ``look``: what cannot go just now."""
     now = shell.clock.now()
     free = profiles_store.lock_free(connection, {c.message.profile_id for c in candidates})
     mine = [c for c in candidates if c.message.profile_id in free]
     if not mine:
         return {}
     ids = list(free)
-    standing = messages_store.lock_due(connection, ids, [c.message.id for c in mine])
+    moment = None if shell.exact else now
+    standing = messages_store.lock_due(connection, ids, [c.message.id for c in mine], moment, look)
     fallen = [c.message.id for c in mine if c.message.id not in standing]
     if fallen:
         messages_store.cancel_stopped(connection, ids, fallen, now)

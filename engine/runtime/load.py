@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -35,16 +35,17 @@ def shoppers(
     merged: Iterable[int] = (),
     new: frozenset[int] | set[int] = frozenset(),
     codes: Mapping[str, str | None] | None = None,
+    dry: Collection[str] = (),
 ) -> Loaded:
     """The working set of each of ``profiles``, with what ``events`` (by profile) will ask for.
 
     ``merged`` profiles get the history of stop events and of those that are waited for too, for
     what one identity bought stops the runs of the other. ``new`` profiles have no past: nothing
     is asked of the store.
-    ``codes``: what the pools of coupons have answered.
+    ``codes``: what the pools of coupons have answered; ``dry`` are those that have none left.
     """
     answers = shell.codes if codes is None else codes
-    found = {id: Shopper(profile, codes=answers) for id, profile in profiles.items()}
+    found = {id: Shopper(profile, codes=answers, dry=dry) for id, profile in profiles.items()}
     old = [id for id in profiles if id not in new]
     book = shell.book()
     if old:

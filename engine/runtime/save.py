@@ -17,6 +17,7 @@ from engine.intake.lanes import lane_of
 from engine.model.enrollment import Enrollment
 from engine.model.message import Message
 from engine.model.profile import Consent
+from engine.store import coupons as coupons_store
 from engine.store import identities as identities_store
 from engine.store import inbox as inbox_store
 from engine.store import memberships as memberships_store
@@ -103,6 +104,7 @@ def save(
     if stopped:
         ids, ended = [p for p, _ in stopped], [r for _, r in stopped]
         messages_store.cancel(connection, ids, ended, now)
+        coupons_store.return_of_stopped(connection, ids, ended, now)
         memberships_store.take_off(connection, ids, ended, now)
     if finished:
         runs_store.release(connection, [p for p, _ in finished], [r for _, r in finished])

@@ -43,6 +43,8 @@ class Shell:
 
     #: answers to claims of coupon codes; of those that are not in it the shop's pools are asked
     codes: Mapping[str, str | None] = field(default_factory=dict)
+    #: pools that this worker has lately found without a code
+    dry: set[str] = field(default_factory=set)
     #: the segments in force
     segments: SegmentShelf = field(default_factory=SegmentShelf)
     #: the shop's, by which those are known again who were erased

@@ -18,7 +18,7 @@ from engine.core.shopper import Shopper
 from engine.model.event import Event
 from engine.model.profile import Profile
 from engine.runtime import load, save
-from engine.runtime.coupons import Codes, with_codes
+from engine.runtime.coupons import Codes, dry_pools, with_codes
 from engine.runtime.failures import report
 from engine.runtime.segments.keep import keep_up
 from engine.runtime.shell import Shell
@@ -65,10 +65,13 @@ def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None =
         earliest = now if until is None else runs_store.next_due(connection, candidates) or now
         done = Woken(len(profiles), len(held))
         stuck: dict[int, str] = {}
+        dry = dry_pools(connection, shell)
 
         def work(ids: Iterable[int], codes: Codes | None = None) -> list[Shopper]:
             some = {id: profiles[id] for id in ids}
-            book, shoppers, _ = load.shoppers(shell, connection, some, {}, earliest, codes=codes)
+            book, shoppers, _ = load.shoppers(
+                shell, connection, some, {}, earliest, codes=codes, dry=dry
+            )
             worked = []
             for id, shopper in shoppers.items():
                 try:
@@ -80,7 +83,7 @@ def wake(shell: Shell, limit: int = 1000, until: Mapping[int, datetime] | None =
                     stuck[id] = f"{type(error).__name__}: {error}"
             return worked
 
-        worked = with_codes(connection, work(profiles), work, now)
+        worked = with_codes(connection, work(profiles), work, now, shell.dry)
         stories = {shopper.profile.id: _story(profiles, shopper, now) for shopper in worked}
         told = keep_up(shell, connection, stories, now, "wake")
         if stuck:

@@ -82,7 +82,7 @@ CHECKS = (
            and not exists (
                select from coupon_returned c
                 where c.claim = (m.offer->>'claim')::uuid and c.code = m.offer->>'coupon'
-                  and m.status in ('skipped', 'failed'))""",
+                  and m.status in ('skipped', 'failed', 'cancelled'))""",
     ),
     Check(
         "P3",

@@ -116,12 +116,51 @@ def _wait_for_others(connection: Connection, short: Mapping[str, int]) -> bool:
     return waited
 
 
+def dry(connection: Connection, pools: Sequence[str]) -> set[str]:
+    """Those of ``pools`` that have no code left."""
+    rows = connection.execute(
+        "select p from unnest(%s::text[]) p where not exists"
+        " (select from coupon c where c.pool = p and c.claim is null)",
+        [texts(pools)],
+    )
+    return {str(pool) for (pool,) in rows}
+
+
 def give_back(connection: Connection, claims: Iterable[str]) -> None:
     """Undo those of the claims that this transaction made: they came to nothing."""
     connection.execute(
         "update coupon set claim = null, enrollment_id = null, claimed_at = null"
         " where claim = any(%s::uuid[]) and xmin = pg_current_xact_id()::xid",
         [ids(claims)],
+    )
+
+
+def return_of_stopped(
+    connection: Connection, profiles: Sequence[int], runs: Sequence[str], now: datetime
+) -> None:
+    """Put the codes of runs that a stop has ended back into their pools, but for those that
+    somebody may have read: in a message that a provider has, may have, or is just being handed.
+    What their claims had been answered stays known (see ``of_runs``)."""
+    connection.execute(
+        """
+        with returned as (
+            update coupon c set claim = null, enrollment_id = null, claimed_at = null
+              from unnest(%(profiles)s::bigint[], %(runs)s::uuid[]) as r(profile_id, id)
+              join coupon o on o.enrollment_id = r.id
+             where c.code = o.code and c.claim = o.claim and not exists (
+                   select from message m
+                    where m.profile_id = r.profile_id and m.enrollment_id = r.id
+                      and m.offer ->> 'claim' = o.claim::text
+                      and (m.status not in ('cancelled', 'skipped', 'failed') or exists (
+                           select from delivery d
+                            where d.profile_id = m.profile_id and d.message_id = m.id
+                              and (d.outcome is null or d.outcome <> 'refused'))))
+            returning o.claim, c.pool, c.code, r.id)
+        insert into coupon_returned (claim, pool, code, enrollment_id, at)
+        select distinct on (claim) claim, pool, code, id, %(now)s::timestamptz from returned
+            on conflict do nothing
+        """,
+        {"profiles": ids(profiles), "runs": ids(runs), "now": now},
     )
 
 

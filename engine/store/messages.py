@@ -8,6 +8,7 @@ from typing import Any, LiteralString, NamedTuple
 
 from engine.model.message import Message, Sent
 from engine.model.profile import Profile
+from engine.store import coupons
 from engine.store.database import Connection, texts, to_json
 from engine.store.database import ids as array
 from engine.store.profiles import PROFILE_COLUMNS, profile_of
@@ -135,6 +136,32 @@ class Look(NamedTuple):
 
 EVERYTHING = Look()
 
+#: No row where ``m`` would overtake an older message of its run on its channel, one that is due as
+#: well. Who stands aside is not waited for: what a pause holds, what was put off, what is of a
+#: kind that cannot go just now, what was tried and waits for its own provider. Nor does a receipt
+#: wait for promotion. It is found by the shopper, who has few: ``|| ''`` keeps it from the index
+#: over all that is due.
+_IN_TURN: LiteralString = """
+    (select true from message o
+      where o.profile_id = m.profile_id and o.enrollment_id = m.enrollment_id
+        and o.channel = m.channel and o.created_at < m.created_at
+        and o.status = 'due' and o.held || '' = '' and o.due_at <= %(now)s
+        and not (o.attempts > 0 and o.on_unknown = 'retry')
+        and not (m.topic = any(%(urgent)s::text[]) and o.topic <> all(%(urgent)s::text[]))
+        and not (o.channel, case when o.topic = any(%(topics)s::text[]) then o.topic else '' end)
+                in (select * from unnest(%(closed)s::text[], %(closed_topics)s::text[]))
+      limit 1) is null"""
+
+
+def _of(look: Look, now: datetime | None) -> dict[str, Any]:
+    return {
+        "now": now,
+        "urgent": texts(look.urgent),
+        "topics": texts(look.topics),
+        "closed": texts(channel for channel, _ in look.closed),
+        "closed_topics": texts(topic for _, topic in look.closed),
+    }
+
 
 def candidates(
     connection: Connection,
@@ -160,7 +187,7 @@ def candidates(
                 select m.profile_id, m.id, m.due_at from message m
                  where m.status = 'due' and m.held = '' and m.channel = k.channel
                    and m.topic = k.topic and m.due_at <= %(now)s
-                   and m.profile_id %% %(shards)s = %(shard)s
+                   and m.profile_id %% %(shards)s = %(shard)s and {_IN_TURN}
                  order by m.due_at limit least(coalesce(l.most, %(limit)s), %(limit)s)) d
              where not (k.channel, n.topic) in (
                     select * from unnest(%(closed)s::text[], %(closed_topics)s::text[]))
@@ -170,50 +197,55 @@ def candidates(
          order by f.urgent desc, f.due_at
         """,
         {
-            "now": now,
+            **_of(look, now),
             "limit": limit,
             "shard": shard,
             "shards": shards,
-            "urgent": texts(look.urgent),
-            "topics": texts(look.topics),
             "limited": texts(channel for channel, _ in look.at_most),
             "limited_topics": texts(topic for _, topic in look.at_most),
             "most": list(look.at_most.values()),
-            "closed": texts(channel for channel, _ in look.closed),
-            "closed_topics": texts(topic for _, topic in look.closed),
         },
     )
     return list(map(_candidate, rows))
 
 
-def rivals(connection: Connection, profiles: list[int], now: datetime) -> list[Candidate]:
+def rivals(
+    connection: Connection, profiles: list[int], now: datetime, look: Look = EVERYTHING
+) -> list[Candidate]:
     """All that is due to these shoppers: what ``candidates`` found may have to stand back behind
     something that has been due for less long."""
     rows = connection.execute(
         f"""
         {_CANDIDATES}
-         where m.status = 'due' and m.held = '' and m.due_at <= %s
-           and m.profile_id = any(%s::bigint[])
+         where m.status = 'due' and m.held = '' and m.due_at <= %(now)s
+           and m.profile_id = any(%(profiles)s::bigint[]) and {_IN_TURN}
          order by m.due_at
         """,
-        [now, array(profiles)],
+        {**_of(look, now), "profiles": array(profiles)},
     )
     return list(map(_candidate, rows))
 
 
 def fresh_candidates(
-    connection: Connection, messages: Iterable[tuple[int, str]], now: datetime
+    connection: Connection,
+    messages: Iterable[tuple[int, str]],
+    now: datetime,
+    look: Look = EVERYTHING,
 ) -> list[Candidate]:
     """Those of ``messages`` (profile, id) that are due."""
     wanted = list(messages)
     rows = connection.execute(
         f"""
         {_CANDIDATES}
-         where m.profile_id = any(%s::bigint[]) and m.id = any(%s::uuid[])
-           and m.status = 'due' and m.held = '' and m.due_at <= %s
+         where m.profile_id = any(%(profiles)s::bigint[]) and m.id = any(%(ids)s::uuid[])
+           and m.status = 'due' and m.held = '' and m.due_at <= %(now)s and {_IN_TURN}
          order by m.due_at
         """,
-        [array(profile for profile, _ in wanted), array(id for _, id in wanted), now],
+        {
+            **_of(look, now),
+            "profiles": array(profile for profile, _ in wanted),
+            "ids": array(id for _, id in wanted),
+        },
     )
     return list(map(_candidate, rows))
 
@@ -249,17 +281,21 @@ def _candidate(row: tuple[Any, ...]) -> Candidate:
     return Candidate(Message(*message), profile_of(rest[2:]), rest[0] or {}, rest[1])
 
 
-def lock_due(connection: Connection, profiles: list[int], ids: list[str]) -> set[str]:
-    """Lock the messages; gives those that are still due and whose run no stop has ended."""
+def lock_due(
+    connection: Connection, profiles: list[int], ids: list[str], now: datetime | None, look: Look
+) -> set[str]:
+    """Lock the messages; gives those that are still due, whose run no stop has ended, and (with
+    ``now``; event-time replay keeps their order itself) that overtake none of it."""
     rows = connection.execute(
-        """
+        f"""
         select m.id::text from message m
           join enrollment r on r.profile_id = m.profile_id and r.id = m.enrollment_id
-         where m.profile_id = any(%s::bigint[]) and m.id = any(%s::uuid[]) and m.status = 'due'
-           and r.status not in ('stopped', 'merged')
+         where m.profile_id = any(%(profiles)s::bigint[]) and m.id = any(%(ids)s::uuid[])
+           and m.status = 'due' and r.status not in ('stopped', 'merged')
+           and (%(now)s::timestamptz is null or {_IN_TURN})
          order by m.id for update of m
         """,
-        [array(profiles), array(ids)],
+        {**_of(look, now), "profiles": array(profiles), "ids": array(ids)},
     )
     return {str(row[0]) for row in rows}
 
@@ -296,13 +332,16 @@ def cancel_stopped(
 ) -> None:
     """Cancel those of the messages that are due although a stop has ended their run: it came
     while the provider was called, and the provider put the message off."""
-    connection.execute(
+    rows = connection.execute(
         """
         update message m set status = 'cancelled', reason = r.status, settled_at = %s
           from enrollment r
          where m.profile_id = any(%s::bigint[]) and m.id = any(%s::uuid[]) and m.status = 'due'
            and r.profile_id = m.profile_id and r.id = m.enrollment_id
            and r.status in ('stopped', 'merged')
+        returning m.profile_id, m.enrollment_id::text
         """,
         [now, array(profiles), array(ids)],
-    )
+    ).fetchall()
+    if rows:
+        coupons.return_of_stopped(connection, [r[0] for r in rows], [r[1] for r in rows], now)

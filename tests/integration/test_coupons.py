@@ -12,7 +12,7 @@ from engine.intake.lanes import LANES
 from engine.language import load_journey
 from engine.model.journey import Journey
 from engine.model.policy import Policy, QuietHours
-from engine.runtime import save
+from engine.runtime import load, save
 from engine.runtime.audit import audit
 from engine.runtime.deliver import Deliverer
 from engine.runtime.drain import drain
@@ -23,7 +23,7 @@ from engine.runtime.retrace import differences
 from engine.runtime.simulate import Simulation
 from engine.store import coupons
 from engine.store.database import Database
-from tests.integration.runtime_kit import LEFT, TOPICS, Make, Pipeline, identify, silent
+from tests.integration.runtime_kit import LEFT, TOPICS, Make, Pipeline, busy, identify, silent
 from tests.unit.core.build import at, event, order, view
 
 JOURNEY = LEFT
@@ -368,3 +368,84 @@ def test_simulation_and_event_time_replay_take_no_codes_and_agree(database_url: 
     assert replayed["left"].messages == simulated["left"].messages == 4
     assert len({code for (code,) in found}) == 2
     assert all(code.startswith("STANDIN-") for (code,) in found)
+
+
+class TestStopped:
+    """What a stop keeps from going gives its code back."""
+
+    def test_a_message_that_never_went(self, make: Make) -> None:
+        shop = stocked(make(journey(AT_ONCE)), "W1")
+        shop.drain(view(who=("user:1", "email:1@x.de")))
+        shop.drain(order(at(minutes=1), who=("user:1",)))
+        assert [status for _, status, _ in shop.messages()] == ["cancelled"]
+        assert claimed(shop) == {}
+        shop.drain(view(at(minutes=2), who=("user:2", "email:2@x.de")))
+        assert shop.deliver().sent == 1 and list(claimed(shop)) == ["W1"]
+        assert differs(shop, "user:1") == differs(shop, "user:2") == []
+        assert audit(shop.database, shop.shell.book(), shop.policy).ok
+
+    def test_an_offer_that_no_message_has_told_of(self, make: Make) -> None:
+        shop = stocked(make(journey(STEP)), "W1", "W2")
+        for n in "12":
+            shop.drain(view(who=(f"user:{n}", f"email:{n}@x.de")))
+        shop.at(at(hours=1)).wake()
+        shop.run_sql("insert into suppression values ('email:1@x.de', 'email', 'bounce', now())")
+        shop.deliver()
+        assert len(claimed(shop)) == 2
+        both = [order(at(hours=1, minutes=1), id=f"o{n}", who=(f"user:{n}",)) for n in "12"]
+        shop.drain(*both)
+        # The other has read it.
+        (code,) = shop.rows("select offer->>'coupon' from message where status = 'sent'")[0]
+        assert list(claimed(shop)) == [code]
+        assert differs(shop, "user:1") == differs(shop, "user:2") == []
+
+    def test_not_while_a_provider_may_have_it(self, make: Make) -> None:
+        shop = stocked(make(journey(AT_ONCE)), "W1")
+        shop.email.answer = silent
+        shop.drain(view(who=("user:1", "email:1@x.de")))
+        shop.deliver()
+        shop.drain(order(at(minutes=1), who=("user:1",)))
+        assert shop.messages()[0][1] == "unknown" and list(claimed(shop)) == ["W1"]
+
+    def test_one_that_the_provider_put_off_meanwhile(self, make: Make) -> None:
+        shop = stocked(make(journey(AT_ONCE)), "W1")
+
+        def answer(mail: Any) -> Any:
+            shop.drain(order(at(seconds=1), who=("user:1",)))
+            assert list(claimed(shop)) == ["W1"]
+            return busy(mail)
+
+        shop.email.answer = answer
+        shop.drain(view(who=("user:1", "email:1@x.de")))
+        shop.deliver()
+        assert shop.messages()[0][1] == "cancelled" and claimed(shop) == {}
+
+
+class TestDry:
+    def test_whoever_asks_an_empty_pool_is_worked_once(
+        self, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        worked: list[int] = []
+        shoppers = load.shoppers
+
+        def counting(*given: Any, **more: Any) -> Any:
+            found = shoppers(*given, **more)
+            worked.append(len(found.shoppers))
+            return found
+
+        monkeypatch.setattr(load, "shoppers", counting)
+        shop = make(journey(AT_ONCE))
+        for n in range(6):
+            shop.drain(view(who=(f"user:{n}",)))
+        # The first is a surprise.
+        assert worked == [1, 1, *[1] * 5]
+        assert shop.one("select count(*) from coupon_missed") == 6
+        assert shop.messages() == []
+
+    def test_until_there_are_codes_again(self, make: Make) -> None:
+        shop = make(journey(AT_ONCE))
+        shop.drain(view(who=("user:1",)))
+        stocked(shop, "W1")
+        shop.drain(view(who=("user:2",)))
+        assert offers(shop) == [("now", "W1")]
+        assert differs(shop, "user:1") == differs(shop, "user:2") == []

@@ -14,13 +14,14 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from engine.cli._retention import told
+from engine.cli._retention import examine
 from engine.cli.main import group
 from engine.clock import ManualClock
 from engine.model.policy import Policy, Topic
 from engine.model.retention import LEAST, Retention
 from engine.runtime.explain import Explanation, explain
 from engine.runtime.retention import BROWSING, forget
+from engine.settings import Settings
 from engine.store import retention as store
 from tests.integration.audit_kit import judged
 from tests.integration.runtime_kit import TOPICS, Make, Pipeline, emptied, identify
@@ -148,7 +149,7 @@ def test_never_keeps_all(make: Make, kind: str) -> None:
     assert left(shop, table) == 5
 
 
-def test_what_others_hold_is_left_and_two_at_once_do_each_row_once(make: Make) -> None:
+def test_two_at_once_do_each_row_once(make: Make) -> None:
     shop = make(policy=rules(), clock=_clock(at(days=200)))
     old_refusals(shop, 300)
     start = Barrier(2)
@@ -164,11 +165,16 @@ def test_what_others_hold_is_left_and_two_at_once_do_each_row_once(make: Make) -
     assert (sum(done), left(shop, "refusal")) == (300, 0)
     assert shop.one("select gone from retention where kind = 'refusals'") == 300
 
-    old_refusals(shop, 5)
+
+@pytest.mark.parametrize("kind", list(SEEDS))
+def test_rows_in_anothers_hands_are_left_and_nobody_waits(make: Make, kind: str) -> None:
+    shop = make(policy=rules(), clock=_clock(at(days=200)))
+    table, seed = SEEDS[kind]
+    seed(shop, 5, T0)
     with shop.database.connection() as holder:
-        holder.execute("select from refusal order by at limit 2 for update")
-        assert forget(shop.shell, 60) == {"refusals": 3}
-    assert left(shop, "refusal") == 2
+        holder.execute(f"select from {table} limit 2 for update".encode())
+        assert forget(shop.shell, 60) == {kind: 3}
+    assert left(shop, table) == 2
 
 
 def test_what_was_accepted_and_failed_stays(make: Make) -> None:
@@ -230,6 +236,23 @@ def test_what_the_log_of_a_shopper_keeps(make: Make) -> None:
     report = judged(shop)
     assert report.ok, report.findings
     assert report.facts["forgotten"] == 3
+
+
+def test_what_began_and_what_stopped_a_run_stays_though_nothing_was_sent(make: Make) -> None:
+    """P6: the audit holds the one against the other."""
+    leaves = journey(
+        wait(days=3), send(), stops=[stop("Page")], name="leaves", if_="event.product_id == 'p1'"
+    )
+    shop = make(leaves, policy=rules())
+    shop.drain(view(T0, who=WHO))
+    shop.drain(event("Page", at(hours=1), who=("user:1",)))
+    shop.drain(event("Page", at(hours=2), who=("user:1",)))
+    assert shop.runs() == [("leaves", "", "stopped")]
+    shop.at(at(days=200))
+    assert forget(shop.shell, 60) == {"browsing": 1, "traces": 1}
+    named = shop.rows("select unnest(array[event_id, stopped_by]) from enrollment order by 1")
+    assert sorted(shop.rows("select id from event")) == sorted(named)
+    assert judged(shop).ok
 
 
 def test_the_audit_still_finds_a_lost_attempt(make: Make) -> None:
@@ -324,6 +347,12 @@ def test_what_was_said_about_consent_is_kept_for_good(make: Make) -> None:
     shop.drain(event("Page", T0, who=NOBODY, consent={"email": True}))
     shop.drain(event("Page", T0, who=NOBODY, context={"traits": {"consent": {"sms": True}}}))
     shop.drain(event("Consent Given", T0, who=NOBODY, channel="email", topic="offers"))
+    shop.drain(event("Screen", T0, who=NOBODY, id="proof"))
+    shop.run_sql(
+        "insert into consent_log (profile_id, event_id, channel, topic, word, at, recorded_at,"
+        " method, source, identifier) select profile_id, id, 'sms', '*', 'yes', time, time,"
+        " 'form', '', 'user:1' from event where id = 'proof'"
+    )
     before = shop.rows("select * from consent_log order by event_id")
     shop.run_sql("insert into suppression values ('email:x@y.de', 'email', 'bounce', %s)", T0)
     shop.at(at(days=9000))
@@ -513,9 +542,9 @@ def test_explain_and_doctor_tell_what_is_gone(make: Make, tmp_path: Path) -> Non
     assert said.exit_code == 0, said.output
     assert "Not replayed: the log before 2026-03-04" in said.output
     assert "differences" not in said.output
-    with shop.database.connection() as connection:
-        [check] = told(store.gone(connection))
+    [check] = examine(Settings.from_environment(env))
     assert check.says.startswith(
         "deleted, for they were old: 1 attempts, 1 browsing, 2 receipts, 1 traces; last 2026-04-03"
     )
-    assert not list(told([]))
+    shop.run_sql("delete from retention")
+    assert not list(examine(Settings.from_environment(env))), "nothing has gone: nothing is said"
