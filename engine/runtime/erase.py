@@ -96,7 +96,7 @@ def _who(connection: Connection, shell: Shell, asked: str) -> Known:
 
 
 def _someone(connection: Connection, shell: Shell, asked: str) -> Known:
-    """Who it is, if there is something of them. Counting it all is not for when lanes are locked."""
+    """Who it is, if there is something of them. Counting it all would hold up the lanes."""
     known = _who(connection, shell, asked)
     return known if known.profile is not None else find(connection, shell, asked).known
 
