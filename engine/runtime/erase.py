@@ -73,16 +73,12 @@ def was_erased(connection: Connection, secret: str, asked: str, country: str) ->
 def find(connection: Connection, shell: Shell, asked: str) -> Found:
     """What there is of the shopper called ``asked``, as `winback explain` knows them. Raises
     ``WasErased``, else ``Nobody``."""
-    names = called(asked, country := shell.policy().shop.country)
-    number = int(asked) if asked.isdecimal() and len(asked) < 20 else None
-    profile = explain_store.owner(connection, names, number)
-    known = Known(
-        profile, names if profile is None else erasure_store.names_of(connection, profile)
-    )
+    known = _who(connection, shell, asked)
     rows = erasure_store.there_is(connection, known)
     # A block that stands by itself is a rule that was imported, or ours from an erasure.
-    if profile is None and not any(rows[what] for what in ("events waiting", "events set aside")):
-        erased = was_erased(connection, shell.secret, asked, country)
+    waiting = rows["events waiting"] + rows["events set aside"]
+    if known.profile is None and not waiting:
+        erased = was_erased(connection, shell.secret, asked, shell.policy().shop.country)
         if erased is not None:
             raise WasErased(asked, erased)
         raise Nobody(
@@ -90,6 +86,19 @@ def find(connection: Connection, shell: Shell, asked: str) -> Found:
             "an anonymous id, a cart id, or the number of a profile."
         )
     return Found(known, rows)
+
+
+def _who(connection: Connection, shell: Shell, asked: str) -> Known:
+    names = called(asked, shell.policy().shop.country)
+    number = int(asked) if asked.isdecimal() and len(asked) < 20 else None
+    profile = explain_store.owner(connection, names, number)
+    return Known(profile, names if profile is None else erasure_store.names_of(connection, profile))
+
+
+def _someone(connection: Connection, shell: Shell, asked: str) -> Known:
+    """Who it is, if there is something of them. Counting it all would hold up the lanes."""
+    known = _who(connection, shell, asked)
+    return known if known.profile is not None else find(connection, shell, asked).known
 
 
 def erase(
@@ -126,9 +135,9 @@ def erase(
 
 def _erase(connection: Connection, shell: Shell, asked: str, by: str) -> Done | None:
     """None while a call is under way."""
-    erasure_store.lock(connection, find(connection, shell, asked).known.profile)
+    erasure_store.lock(connection, _someone(connection, shell, asked).profile)
     # Who they are may have changed while the lanes were waited for.
-    known = find(connection, shell, asked).known
+    known = _someone(connection, shell, asked)
     erasure_store.lock(connection, known.profile)
     now = shell.clock.now()
     if erasure_store.in_flight(connection, known.profile, now - shell.real(ABANDONED)):
