@@ -96,7 +96,7 @@ def command(
     until they are taken. Or, with --event-time, through the real pipeline in this process: every
     timer due between two events fires between them, segments of config/segments are entered and
     left on the way, nothing is sent to anybody, and the numbers printed are those of `winback
-    simulate`, which knows no segments.
+    simulate`.
 
     Exit codes: 0 fine, 1 some lines were no events (they are named), 2 wrong usage.
 
