@@ -26,6 +26,7 @@ _KEPT_ASIDE = {"email": "refused_email", "phone": "refused_phone"}
 _ADDRESSES = ("email:", "phone:")
 
 _NOTHING: dict[str, Any] = {}
+_ZERO = Decimal(0)
 
 #: Traits that come along in the context of any event.
 _CONTEXT_TRAITS = ("locale", "timezone", "location")
@@ -52,10 +53,12 @@ def absorb(profile: Profile, event: Event) -> Profile:
                     learned[trait] = value
     if event.kind == "identify":
         learned.update(event.properties)
-    refused: dict[str, Any] = context.get(REFUSED, _NOTHING) if context else _NOTHING
-    for kind, aside in refused.items():
-        learned.pop(kind, None)
-        learned[_KEPT_ASIDE[kind]] = aside
+    refused = _NOTHING
+    if context and REFUSED in context:
+        refused = context[REFUSED]
+        for kind, aside in refused.items():
+            learned.pop(kind, None)
+            learned[_KEPT_ASIDE[kind]] = aside
     mended: list[str] = []
     for identifier in event.identifiers if seen else ():
         if not identifier.startswith(_ADDRESSES):
@@ -119,7 +122,9 @@ def _add(
     if spent is None:
         return totals
     amount, currency = spent
-    before = Decimal(totals[currency]) if currency in totals else Decimal(0)
+    before = totals.get(currency, _ZERO)
+    if before.__class__ is not Decimal:
+        before = Decimal(before)
     return {**totals, currency: before + amount if sign > 0 else before - amount}
 
 

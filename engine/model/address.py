@@ -11,12 +11,22 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 import phonenumbers
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 #: Octets before the @ (RFC 5321, 4.5.3.1.1), quotes and all.
 _LONGEST_LOCAL = 64
 #: RFC 6531 lets letters beyond ASCII into quotes, but a backslash only before what is ASCII.
 _ESCAPED = re.compile(r"\\[^ -~]")
+
+#: What nearly all addresses look like: the library takes 30 us to say the same of them.
+_USUAL = re.compile(
+    r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*"
+    r"@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+([a-z]{2,18})",
+    re.ASCII,
+)
+_LONGEST_USUAL = 64
+#: Ends of domains that never reach anybody, some of them: the library knows which.
+_DOUBTFUL = frozenset(name.rpartition(".")[2] for name in SPECIAL_USE_DOMAIN_NAMES)
 
 _LENGTHS = {
     phonenumbers.ValidationResult.TOO_SHORT: "is too short for its country",
@@ -48,6 +58,13 @@ def mailbox(text: str, *, named: bool = False, utf8: bool = True) -> Mailbox:
     ``NotAnAddress``, also for domains that never reach anybody (``.test``, ``.local``) and for
     bare IP addresses, which lead into our own network.
     """
+    usual = _USUAL.fullmatch(text) if len(text) <= _LONGEST_USUAL else None
+    if usual is not None and usual[1] not in _DOUBTFUL:
+        return Mailbox(text, text)
+    return _unusual(text, named, utf8)
+
+
+def _unusual(text: str, named: bool, utf8: bool) -> Mailbox:
     try:
         found = validate_email(
             text,
