@@ -125,7 +125,9 @@ def render(folder: Path, template: str, channel: str, naughty: str, **changes: A
     policy = replace(POLICY, shop=replace(SHOP, **changes))
     renderer = RENDERERS.setdefault(
         (str(folder), tuple(sorted(changes.items()))),
-        Renderer(folder, policy, public_url="https://go.loom.example", secret="s" * 32),
+        Renderer(
+            *(folder, policy), public_url="https://go.loom.example", secret="s" * 32, look_every=0
+        ),
     )
     message = Message(
         id="0b1c2d3e-0000-0000-0000-000000000001",

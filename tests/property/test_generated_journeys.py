@@ -55,7 +55,7 @@ from tests.property.journey_texts import journeys
 from tests.property.segment_shops import (
     LISTS,
     NAMES,
-    LookingReplay,
+    files,
     put,
     segments,
     stored_crossings,
@@ -148,8 +148,7 @@ def test_they_agree_on_who_is_in_which_segment_and_what_that_starts(
     simulation = simulation_of(written, POLICY, shop, observer=seen)
     simulated = simulation.run(in_order, UNTIL)
 
-    replay = LookingReplay(emptied(database), written, POLICY)
-    replay.keep(kept)
+    replay = Replay(emptied(database), written, POLICY, segments=files(kept))
     assert replay.run([one.event for one in told], UNTIL) == simulated
     assert replay.refused == 0
     runs, traces, merged = stored_runs(database)
