@@ -316,6 +316,8 @@ class TestRefused:
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(work, range(8)))
+            while shop.one("select count(*) from message where status = 'due'"):
+                list(pool.map(work, range(4)))
         for worker in workers:
             worker.close()
         sent = shop.rows("select offer->>'coupon' from message where status = 'sent'")
