@@ -26,8 +26,8 @@ from engine.store import tally
 from engine.store.database import Database
 from engine.testing.simulator import Fault
 from tests.integration.ad_kit import h
+from tests.integration.bench_kit import work
 from tests.integration.runtime_kit import NOW, WHO, Make, identify
-from tests.integration.test_workers import work
 from tests.integration.traces_kit import numbered, traces
 from tests.integration.two_lists_kit import MAIL, World, two_lists
 from tests.unit.core.build import T0, event
@@ -64,14 +64,12 @@ TEMPLATE = "---\nsubject: Hello\n---\nHello"
 
 
 @pytest.fixture
-def world(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, redis_url: str
-) -> Iterator[World]:
+def world(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[World]:
     (tmp_path / "journeys").mkdir()
     (tmp_path / "journeys/thanks.yaml").write_text(MAILING)
     (tmp_path / "templates/hello").mkdir(parents=True)
     (tmp_path / "templates/hello/email.en.html").write_text(TEMPLATE)
-    with two_lists(monkeypatch, tmp_path, database_url, redis_url) as made:
+    with two_lists(tmp_path, database_url, redis_url) as made:
         yield made
 
 

@@ -23,7 +23,7 @@ from engine.store import listing_views as views_store
 from engine.store.database import Database
 from engine.testing.google import GoogleSimulator
 from tests.integration.ad_kit import GOOGLE, AdShop, google_of, h
-from tests.integration.test_workers import accept, work
+from tests.integration.bench_kit import accept, bench_of, work
 from workers import jobs
 from workers.clock import Ticker
 
@@ -53,34 +53,23 @@ def google() -> Iterator[GoogleSimulator]:
 
 @pytest.fixture
 def bench(
-    google: GoogleSimulator,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    database_url: str,
-    redis_url: str,
+    google: GoogleSimulator, tmp_path: Path, database_url: str, redis_url: str
 ) -> Iterator[jobs.Bench]:
-    for folder in ("journeys", "config", "templates"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "journeys/left-behind.yaml").write_text(JOURNEY)
-    (tmp_path / "config/winback.yaml").write_text(
-        'audiences: {google/left-behind: {list: "7700", account: "1234567890"}}'
-    )
-    for name, value in {
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "WINBACK_PROJECT_DIR": str(tmp_path),
-        "WINBACK_HOME": str(tmp_path / "var"),
-        "GOOGLE_DATAMANAGER_BASE_URL": google.url,
-        "GOOGLE_DATAMANAGER_TOKEN": google.token,
-    }.items():
-        monkeypatch.setenv(name, value)
-    jobs.bench.cache_clear()
-    made = jobs.bench()
-    yield made
-    made.deliverer.close()
-    made.shell.database.close()
-    made.queue.redis.close()
-    jobs.bench.cache_clear()
+    files = {
+        "journeys/left-behind.yaml": JOURNEY,
+        "config/winback.yaml": (
+            'audiences: {google/left-behind: {list: "7700", account: "1234567890"}}'
+        ),
+    }
+    with bench_of(
+        tmp_path,
+        files,
+        database_url,
+        redis_url,
+        GOOGLE_DATAMANAGER_BASE_URL=google.url,
+        GOOGLE_DATAMANAGER_TOKEN=google.token,
+    ) as made:
+        yield made
 
 
 def on(google: GoogleSimulator) -> set[str]:
@@ -158,7 +147,6 @@ who: {all: [{did: Product Viewed, within: 7 days}, {not: {did: Order Completed}}
 def fed(bench: jobs.Bench, tmp_path: Path) -> Iterator[jobs.Bench]:
     """The list is fed by a segment and by no journey, and somebody is on it."""
     (tmp_path / "journeys/left-behind.yaml").unlink()
-    (tmp_path / "config/segments").mkdir()
     (tmp_path / "config/segments/lookers.yaml").write_text(LOOKERS)
     (tmp_path / "config/winback.yaml").write_text(
         "audiences: {google/left-behind: {list: '7700', account: '1234567890', segment: lookers}}"

@@ -13,7 +13,7 @@ from engine.runtime import shelf
 from engine.runtime.segments.files import SegmentFiles
 from engine.store import outcomes as outcomes_store
 from tests.integration.ad_kit import h
-from tests.integration.test_workers import work
+from tests.integration.bench_kit import work
 from tests.integration.two_lists_kit import LISTS, MAIL, World, two_lists
 from workers import jobs
 from workers.clock import Ticker
@@ -36,10 +36,8 @@ who:
 
 
 @pytest.fixture
-def world(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, redis_url: str
-) -> Iterator[World]:
-    with two_lists(monkeypatch, tmp_path, database_url, redis_url) as made:
+def world(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[World]:
+    with two_lists(tmp_path, database_url, redis_url) as made:
         yield made
 
 

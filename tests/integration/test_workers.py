@@ -12,13 +12,11 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from engine.channels.file import read_mailbox
-from engine.intake.lanes import lane_of
 from engine.model.event import Event
-from engine.store.database import to_json
+from tests.integration.bench_kit import accept, bench_of, work
 from workers import jobs
 from workers.clock import Ticker
 from workers.queues import NAME, WorkQueue, connect
-from workers.worker import BatchWorker
 
 JOURNEY = """
 journey: hello
@@ -35,58 +33,15 @@ RULES = "topics:\n  offers: {consent: opt-out}\n"
 
 
 @pytest.fixture
-def bench(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, redis_url: str
-) -> Iterator[jobs.Bench]:
-    """A worker's bench on a project of its own."""
-    (tmp_path / "journeys").mkdir()
-    (tmp_path / "journeys/hello.yaml").write_text(JOURNEY)
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config/winback.yaml").write_text(RULES)
-    template = tmp_path / "templates/hello"
-    template.mkdir(parents=True)
-    (template / "email.en.html").write_text(
-        "---\nsubject: Hello\n---\n<p>{{ event.name }}</p>"
-        '<a href="{{ unsubscribe_url }}">Unsubscribe</a>'
-    )
-    for name, value in {
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "WINBACK_PROJECT_DIR": str(tmp_path),
-        "WINBACK_HOME": str(tmp_path / "var"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    jobs.bench.cache_clear()
-    made = jobs.bench()
-    yield made
-    made.deliverer.close()
-    made.shell.database.close()
-    made.queue.redis.close()
-    jobs.bench.cache_clear()
-
-
-def accept(bench: jobs.Bench, event: Event) -> int:
-    """Put an event into the inbox as the collector does; gives its lane."""
-    lane = lane_of(event.sender)
-    with bench.shell.database.connection() as connection:
-        connection.execute(
-            """
-            insert into inbox (lane, sender, links, name, identifiers, id, time, received_at, body)
-            values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
-            """,
-            [
-                lane,
-                event.sender,
-                len(event.identifiers) > 1,
-                event.name,
-                list(event.identifiers),
-                event.id,
-                event.time,
-                event.received_at,
-                to_json(event),
-            ],
-        )
-    return lane
+def bench(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[jobs.Bench]:
+    files = {
+        "journeys/hello.yaml": JOURNEY,
+        "config/winback.yaml": RULES,
+        "templates/hello/email.en.html": "---\nsubject: Hello\n---\n<p>{{ event.name }}</p>"
+        '<a href="{{ unsubscribe_url }}">Unsubscribe</a>',
+    }
+    with bench_of(tmp_path, files, database_url, redis_url) as made:
+        yield made
 
 
 def viewed(number: int = 1, at: datetime | None = None) -> Event:
@@ -100,14 +55,6 @@ def viewed(number: int = 1, at: datetime | None = None) -> Event:
         (f"email:shopper{number}@shop.example.org",),
         {"product_id": "p1", "name": "Lamp"},
     )
-
-
-def work(bench: jobs.Bench) -> None:
-    """What a worker process does, until the queue is dry."""
-    worker = BatchWorker(
-        [bench.queue.queue], connection=bench.queue.redis, serializer=JSONSerializer
-    )
-    worker.work(burst=True, logging_level="WARNING", with_scheduler=False)
 
 
 def names(queue: WorkQueue) -> list[str]:

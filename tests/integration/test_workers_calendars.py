@@ -7,17 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rq.serializers import JSONSerializer
 
 from engine.channels.file import read_mailbox
 from engine.clock import ManualClock
 from engine.intake.lanes import lane_of
 from engine.model.event import Event
 from engine.store import inbox
+from tests.integration.bench_kit import bench_of, work
 from workers import jobs
 from workers.clock import Ticker
-from workers.queues import connect
-from workers.worker import BatchWorker
 
 NOW = datetime(2026, 3, 2, 8, 59, tzinfo=UTC)
 JOURNEY = """
@@ -32,43 +30,17 @@ steps:
 
 
 @pytest.fixture
-def bench(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, redis_url: str
-) -> Iterator[jobs.Bench]:
-    """A worker's bench on a project of its own, at one minute to nine."""
-    for name, text in {
+def bench(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[jobs.Bench]:
+    """At one minute to nine."""
+    files = {
         "journeys/birthday.yaml": JOURNEY,
         "config/winback.yaml": "topics:\n  offers: {consent: opt-out}\n",
         "templates/hello/email.en.html": "---\nsubject: Hello\n---\n<p>{{ event.date }}</p>"
         '<a href="{{ unsubscribe_url }}">Unsubscribe</a>',
-    }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    for name, value in {
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "WINBACK_PROJECT_DIR": str(tmp_path),
-        "WINBACK_HOME": str(tmp_path / "var"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    jobs.bench.cache_clear()
-    made = jobs.bench()
-    made.shell.clock = ManualClock(NOW)
-    yield made
-    made.deliverer.close()
-    made.shell.database.close()
-    made.queue.redis.close()
-    jobs.bench.cache_clear()
-
-
-def work(bench: jobs.Bench) -> None:
-    worker = BatchWorker(
-        [bench.queue.queue],
-        connection=connect(bench.settings.redis_url or ""),
-        serializer=JSONSerializer,
-    )
-    worker.work(burst=True, logging_level="WARNING", with_scheduler=False)
-    worker.connection.close()
+    }
+    with bench_of(tmp_path, files, database_url, redis_url) as made:
+        made.shell.clock = ManualClock(NOW)
+        yield made
 
 
 def test_from_the_calendar_to_the_mail(bench: jobs.Bench) -> None:

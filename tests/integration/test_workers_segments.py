@@ -7,17 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rq.serializers import JSONSerializer
 
 from engine.clock import ManualClock
 from engine.intake.lanes import lane_of
 from engine.runtime.segments.files import SegmentFiles
 from engine.store import inbox, segment_desk
+from tests.integration.bench_kit import bench_of, work
 from tests.unit.core.build import event
 from workers import jobs
 from workers.clock import Ticker
-from workers.queues import connect
-from workers.worker import BatchWorker
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 JOURNEY = """
@@ -29,31 +27,15 @@ LOOKERS = "segment: lookers\nwho: {did: Product Viewed, within: 7 days}\n"
 
 
 @pytest.fixture
-def bench(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, redis_url: str
-) -> Iterator[jobs.Bench]:
-    for name, text in {
+def bench(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[jobs.Bench]:
+    files = {
         "journeys/welcome.yaml": JOURNEY,
         "config/winback.yaml": "topics:\n  offers: {consent: opt-out}\n",
         "config/segments/lookers.yaml": LOOKERS,
-    }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    for name, value in {
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "WINBACK_PROJECT_DIR": str(tmp_path),
-        "WINBACK_HOME": str(tmp_path / "var"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    jobs.bench.cache_clear()
-    made = jobs.bench()
-    made.shell.clock = ManualClock(NOW)
-    yield made
-    made.deliverer.close()
-    made.shell.database.close()
-    made.queue.redis.close()
-    jobs.bench.cache_clear()
+    }
+    with bench_of(tmp_path, files, database_url, redis_url) as made:
+        made.shell.clock = ManualClock(NOW)
+        yield made
 
 
 class Running:
@@ -74,13 +56,7 @@ class Running:
         assert self.ticker.tick()
         if files:
             self.ticker.segments()
-        worker = BatchWorker(
-            [self.bench.queue.queue],
-            connection=connect(self.bench.settings.redis_url or ""),
-            serializer=JSONSerializer,
-        )
-        worker.work(burst=True, logging_level="WARNING", with_scheduler=False)
-        worker.connection.close()
+        work(self.bench)
 
     def accept(self, name: str, *who: str) -> None:
         now = self.bench.shell.clock.now()

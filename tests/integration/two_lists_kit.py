@@ -10,15 +10,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from engine.intake.lanes import lane_of
 from engine.model.event import Event
 from engine.store import inbox
 from engine.testing.google import GoogleSimulator
 from engine.testing.meta import MetaSimulator
 from tests.integration.ad_kit import GOOGLE, META
-from tests.integration.test_workers import work
+from tests.integration.bench_kit import bench_of, work
 from workers import jobs
 
 JOURNEY = """
@@ -84,31 +82,22 @@ class World:
 
 
 @contextmanager
-def two_lists(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, redis_url: str
-) -> Iterator[World]:
+def two_lists(project: Path, database_url: str, redis_url: str) -> Iterator[World]:
+    files = {
+        "journeys/left-behind.yaml": JOURNEY,
+        "config/winback.yaml": LISTS % {"segment": ""},
+    }
     with GoogleSimulator() as google, MetaSimulator() as meta:
-        for folder in ("journeys", "config/segments", "templates"):
-            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-        (tmp_path / "journeys/left-behind.yaml").write_text(JOURNEY)
-        (tmp_path / "config/winback.yaml").write_text(LISTS % {"segment": ""})
-        for name, value in {
-            "DATABASE_URL": database_url,
-            "REDIS_URL": redis_url,
-            "WINBACK_PROJECT_DIR": str(tmp_path),
-            "WINBACK_HOME": str(tmp_path / "var"),
-            "GOOGLE_DATAMANAGER_BASE_URL": google.url,
-            "GOOGLE_DATAMANAGER_TOKEN": google.token,
-            "META_BASE_URL": meta.url,
-            "META_ACCESS_TOKEN": meta.token,
-            "META_APP_SECRET": meta.secret,
-        }.items():
-            monkeypatch.setenv(name, value)
-        jobs.bench.cache_clear()
-        bench = jobs.bench()
-        yield World(bench, google, meta, tmp_path)
-        bench.deliverer.close()
-        bench.shell.database.close()
-        bench.queue.redis.close()
-        jobs.bench.cache_clear()
+        with bench_of(
+            project,
+            files,
+            database_url,
+            redis_url,
+            GOOGLE_DATAMANAGER_BASE_URL=google.url,
+            GOOGLE_DATAMANAGER_TOKEN=google.token,
+            META_BASE_URL=meta.url,
+            META_ACCESS_TOKEN=meta.token,
+            META_APP_SECRET=meta.secret,
+        ) as bench:
+            yield World(bench, google, meta, project)
         assert not google.wrong and not meta.wrong
