@@ -133,7 +133,7 @@ def print_details(console: Console, sides: Sequence[Side], currency: str) -> Non
         for word in ("before", "after", "difference") if len(sides) == 2 else ("",):
             table.add_column(word, justify="right")
         for row, values in _values(tallies, accounts):
-            table.add_row(row, *_cells(values))
+            table.add_row(row, *with_change(values))
         if any(account.cost for account in accounts):
             costs = [account.cost for account in accounts]
             table.add_row(f"coupon cost, {currency}", *_costs(costs))
@@ -172,7 +172,8 @@ def _values(
             yield words.format(key), [counter[key] for counter in found]
 
 
-def _cells(values: Sequence[int]) -> list[str]:
+def with_change(values: Sequence[int]) -> list[str]:
+    """The numbers of one or two sides, and how the second differs from the first."""
     cells = [f"{value:,}" for value in values]
     if len(values) == 2:
         change = values[1] - values[0]
@@ -195,7 +196,7 @@ def _places(accounts: Sequence[Account]) -> Table:
         table.add_column(word, justify="right")
     places = sorted({place for account in accounts for place in account.places}, key=in_order)
     for place in places[:_PLACES]:
-        table.add_row(*place, *_cells([account.places[place] for account in accounts]))
+        table.add_row(*place, *with_change([account.places[place] for account in accounts]))
     if len(places) > _PLACES:
         table.add_row(f"… and {len(places) - _PLACES} more", "", "")
     return table
@@ -215,7 +216,7 @@ def print_balance(console: Console, balance: Balance, called: Callable[[int], st
         table.add_column(word, justify="right")
     for number, (shopper, before, after) in enumerate(balance.largest, 1):
         name = called(shopper) if called else f"no. {number}"
-        table.add_row(name, *_cells([before, after]))
+        table.add_row(name, *with_change([before, after]))
     console.print(table)
 
 

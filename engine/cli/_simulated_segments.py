@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from engine.cli._backtest import with_change
 from engine.cli._recorded import print_errors
 from engine.core.segments import touch_of
 from engine.language import load_segments
@@ -82,18 +83,10 @@ def print_crossings(console: Console, sides: Sequence[Side]) -> None:
         cells = [
             cell
             for numbers in ([each.entered for each in found], [each.left for each in found])
-            for cell in _with_change(numbers)
+            for cell in with_change(numbers)
         ]
         table.add_row(name, *cells)
     console.print(table)
-
-
-def _with_change(numbers: Sequence[int]) -> list[str]:
-    cells = [f"{number:,}" for number in numbers]
-    if len(numbers) == 2:
-        change = numbers[1] - numbers[0]
-        cells.append(f"{change:+,}" if change else "")
-    return cells
 
 
 def as_document(side: Side) -> dict[str, Any]:

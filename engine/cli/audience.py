@@ -32,6 +32,13 @@ from engine.store.database import Connection
 from engine.store.listing_views import Figures
 
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_SECONDS = click.option(
+    "--seconds",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="Go on for so long at most; the workers do the rest.",
+)
 _NAMES = click.argument("names", nargs=-1, metavar="[AUDIENCE]...")
 
 
@@ -138,13 +145,7 @@ def show(project_dir: Path | None, name: str, as_json: bool) -> None:
 
 @command.command()
 @_NAMES
-@click.option(
-    "--seconds",
-    type=click.FloatRange(0),
-    default=60.0,
-    show_default=True,
-    help="Go on for so long at most; the workers do the rest.",
-)
+@_SECONDS
 @_AS_JSON
 @click.pass_obj
 def sync(project_dir: Path | None, names: tuple[str, ...], seconds: float, as_json: bool) -> None:
@@ -235,13 +236,7 @@ def reconcile(project_dir: Path | None, names: tuple[str, ...], as_json: bool) -
 @command.command("replace")
 @click.argument("name", metavar="AUDIENCE")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--seconds",
-    type=click.FloatRange(0),
-    default=60.0,
-    show_default=True,
-    help="Go on for so long at most; the workers do the rest.",
-)
+@_SECONDS
 @_AS_JSON
 @click.pass_obj
 def replace_(project_dir: Path | None, name: str, yes: bool, seconds: float, as_json: bool) -> None:

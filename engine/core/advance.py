@@ -16,7 +16,7 @@ from engine.core.book import JourneyBook
 from engine.core.conditions import ConditionError, holds
 from engine.core.coupons import none_left
 from engine.core.decision import AudienceChange, Jumped, Outcome, in_words
-from engine.core.effects import call, computed, emit, give_offer, say
+from engine.core.effects import call, computed, emit, give_offer, plain, say
 from engine.core.facts_view import Facts
 from engine.core.ids import percentile
 from engine.core.moments import MORNING, next_local, read_date, shifted
@@ -255,7 +255,8 @@ def _arm(step: Split, place: float) -> Arm:
 
 
 def _update(run: Enrollment, step: Update, shopper: Shopper, facts: Facts, now: datetime) -> None:
-    changes: dict[str, Any] = computed(run, step.path, step.changes, facts, shopper.outcome, now)
+    found = computed(run, step.path, step.changes, facts, shopper.outcome, now)
+    changes: dict[str, Any] = plain(found)
     shopper.outcome.mark(run.id, step.path, "updates", ", ".join(changes), now)
     shopper.profile = msgspec.structs.replace(
         shopper.profile, traits={**shopper.profile.traits, **changes}

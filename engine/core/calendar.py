@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from engine.core.book import JourneyBook
-from engine.core.conditions import ConditionError
+from engine.core.conditions import ConditionError, holds
 from engine.core.emitted import OURS
+from engine.core.entries import in_season
 from engine.core.facts_view import Facts
 from engine.core.moments import read_date, shifted
 from engine.core.shopper import Shopper
 from engine.core.zones import shopper_zone, zone_named
 from engine.model.event import Event
 from engine.model.journey import CALENDAR_REACHED, Calendar, Journey
+from engine.model.profile import Profile
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -180,3 +182,19 @@ def event_of(journey: Journey, profile: int, occurrence: Occurrence, who: tuple[
         {"journey": journey.name, "date": occurrence.day.isoformat()},
         OURS,
     )
+
+
+def may_begin(journey: Journey, profile: Profile, moment: datetime) -> bool:
+    """Whether the calendar of ``journey`` counts at that moment for the shopper: who came later was
+    not there to reach it."""
+    seen = profile.first_seen
+    return (seen is None or seen < moment) and in_season(journey, moment)
+
+
+def means(book: JourneyBook, journey: Journey, shopper: Shopper, event: Event) -> bool:
+    """Whether ``journey`` means the shopper who reaches its calendar by ``event``; what its
+    condition looks back at has been loaded."""
+    condition = journey.trigger.condition
+    if condition is None:
+        return True
+    return holds(condition, Facts(shopper, book.currency, event.time, "", event, event))[0]

@@ -14,12 +14,20 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from engine.core.book import JourneyBook, Needs, widen
-from engine.core.calendar import Occurrence, event_of, occurrences, reached, zone_for
+from engine.core.calendar import (
+    Occurrence,
+    event_of,
+    may_begin,
+    means,
+    occurrences,
+    reached,
+    zone_for,
+)
 from engine.core.shopper import Shopper
 from engine.model.event import Event
 from engine.model.journey import Journey
 from engine.model.profile import Profile
-from engine.runtime.calendar import load_history, may_begin, means
+from engine.runtime.calendar import load_history
 from engine.store import identities as identities_store
 from engine.store import profiles as profiles_store
 from engine.store.database import Connection, Database

@@ -16,11 +16,9 @@ from datetime import datetime, timedelta
 import msgspec
 
 from engine.core.book import JourneyBook
-from engine.core.calendar import event_of, may_be_reached, reached, zone_for
-from engine.core.conditions import holds, names_used
-from engine.core.entries import in_season
+from engine.core.calendar import event_of, may_be_reached, may_begin, means, reached, zone_for
+from engine.core.conditions import names_used
 from engine.core.facts import COUNTED
-from engine.core.facts_view import Facts
 from engine.core.shopper import Past, Shopper
 from engine.intake.lanes import lane_of
 from engine.model.event import Event
@@ -170,22 +168,6 @@ def _events(
         for shopper, event in due
         if shopper.profile.id in names
     ]
-
-
-def may_begin(journey: Journey, profile: Profile, moment: datetime) -> bool:
-    """Whether the calendar of ``journey`` counts at that moment for the shopper: who came later was
-    not there to reach it."""
-    seen = profile.first_seen
-    return (seen is None or seen < moment) and in_season(journey, moment)
-
-
-def means(book: JourneyBook, journey: Journey, shopper: Shopper, event: Event) -> bool:
-    """Whether ``journey`` means the shopper who reaches its calendar by ``event``; what its
-    condition looks back at has been loaded."""
-    condition = journey.trigger.condition
-    if condition is None:
-        return True
-    return holds(condition, Facts(shopper, book.currency, event.time, "", event, event))[0]
 
 
 def load_history(

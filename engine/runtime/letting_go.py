@@ -36,14 +36,13 @@ def pressing(shell: Shell, connection: Connection) -> bool:
 
 
 def _waiting(shell: Shell, connection: Connection) -> bool:
-    audiences = shell.policy().audiences
-    now = shell.clock.now()
+    policy, now = shell.policy(), shell.clock.now()
+    audiences = policy.audiences
     fed = [name for name, one in audiences.items() if one.segment]
-    consent, since = shell.policy().ads_consent, now - LATELY
     return (
         off_store.letting_go(connection, audiences, now)
         or (bool(fed) and feed_store.leavers(connection, fed, now))
-        or off_store.refusing(connection, audiences, consent, now, since)
+        or off_store.refusing(connection, audiences, policy.ads_consent, now, now - LATELY)
     )
 
 

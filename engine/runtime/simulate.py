@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from engine.core.book import JourneyBook, open_book
-from engine.core.calendar import next_reached
+from engine.core.calendar import may_begin, means, next_reached
 from engine.core.consent import consents_of, merged_consents, stricter
 from engine.core.coupons import StandIns
 from engine.core.decision import Outcome
@@ -115,9 +115,7 @@ class Simulation:
 
     def feed(self, event: Event) -> None:
         """Work one event. Raises ``ValueError`` when it is older than the one before."""
-        if self._last is not None and event.time < self._last:
-            raise ValueError(f"event {event.id} of {event.time} comes after one of {self._last}")
-        self._last = event.time
+        self._in_order(event)
         self.events += 1
         person = self._person_of(event)
         shopper = person.shopper
@@ -137,9 +135,7 @@ class Simulation:
     def learn(self, event: Event) -> None:
         """Take in an event from before the time that is simulated: who the shopper is, what they
         bought and allow. It starts no run. Raises ``ValueError`` as ``feed`` does."""
-        if self._last is not None and event.time < self._last:
-            raise ValueError(f"event {event.id} of {event.time} comes after one of {self._last}")
-        self._last = event.time
+        self._in_order(event)
         person = self._person_of(event)
         on_event(self.book, person.shopper, event, None, [])
         person.looked, self._since = event.time, None
@@ -180,17 +176,16 @@ class Simulation:
         """Let all happen that happens to a shopper of itself by ``until``. ``fire`` does so for
         timers and messages."""
         if self.book.calendars:
-            after = until if person.looked is None else person.looked
+            # Who comes at a moment was not there to reach it.
+            after = until + _TICK if person.looked is None else person.looked
             if self._since is not None:
                 after = max(after, self._since)
             shopper = person.shopper
             while reached := next_reached(self.book, shopper, after, until, _NOBODY):
                 after = reached[0].time
                 fire(person, after - _TICK)
-                for event in reached:
-                    if self._observed:
-                        self.observer.happened(shopper, event)
-                    on_event(self.book, shopper, event, None)
+                if meant := [one for one in reached if self._means(shopper, one)]:
+                    self._happen(person, meant)
                 self._work_emitted(person)
                 self._settle(person, after)
             person.looked = max(until, after)
@@ -219,11 +214,32 @@ class Simulation:
         while emitted := sorted(shopper.outcome.emitted, key=lambda one: (one.time, one.id)):
             shopper.outcome.emitted = []
             self._settle(person, emitted[0].time - _TICK)
-            for one in emitted:
-                event = event_of(one, _NOBODY, one.time)
-                if self._observed:
-                    self.observer.happened(shopper, event)
-                on_event(self.book, shopper, event, None)
+            self._happen(person, [event_of(one, _NOBODY, one.time) for one in emitted])
+
+    def _means(self, shopper: Shopper, reached: Event) -> bool:
+        """Whether the journey of a calendar means the shopper: else nothing happens to them."""
+        journey = self.book.current[reached.properties["journey"]]
+        if not may_begin(journey, shopper.profile, reached.time):
+            return False
+        try:
+            meant = means(self.book, journey, shopper, reached)
+        except Exception:  # the journey's fault, which the event shows when it is worked (P10)
+            return True
+        if not meant and self._observed:
+            self.observer.happened(shopper, reached)
+        return meant
+
+    def _happen(self, person: Person, events: Sequence[Event]) -> None:
+        """Work events that nothing comes between."""
+        for event in events:
+            if self._observed:
+                self.observer.happened(person.shopper, event)
+            on_event(self.book, person.shopper, event, None)
+
+    def _in_order(self, event: Event) -> None:
+        if self._last is not None and event.time < self._last:
+            raise ValueError(f"event {event.id} of {event.time} comes after one of {self._last}")
+        self._last = event.time
 
     def _person_of(self, event: Event) -> Person:
         who, names = self._who, event.identifiers

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine.core.calendar import next_reached
 from engine.core.decision import Outcome
 from engine.core.emitted import event_of, ours
 from engine.core.react import on_event, on_timers
@@ -143,11 +142,6 @@ class SegmentSimulation(Simulation):
             and event.properties.get("segment") in self.crossings
         )
 
-    def _in_order(self, event: Event) -> None:
-        if self._last is not None and event.time < self._last:
-            raise ValueError(f"event {event.id} of {event.time} comes after one of {self._last}")
-        self._last = event.time
-
     def _learn_by_time(self, person: Member, until: datetime) -> None:
         while (moment := person.look_at) is not None and moment <= until:
             story = Story(person.shopper.profile)
@@ -200,19 +194,7 @@ class SegmentSimulation(Simulation):
     ) -> None:
         if self._begun is not None:
             self._learn_by_time(_member(person), min(until, self._begun - _TICK))
-        if self.book.calendars:
-            after = until if person.looked is None else person.looked
-            if self._since is not None:
-                after = max(after, self._since)
-            shopper = person.shopper
-            while found := next_reached(self.book, shopper, after, until, _NOBODY):
-                after = found[0].time
-                fire(person, after - _TICK)
-                self._happen(person, found)
-                self._work_emitted(person)
-                self._settle(person, after)
-            person.looked = max(until, after)
-        fire(person, until)
+        super()._pass_time(person, until, fire)
 
     def _fire(self, person: Person, until: datetime) -> None:
         """At one moment: who enters or leaves by time alone comes before the timers, as all
@@ -234,13 +216,6 @@ class SegmentSimulation(Simulation):
                     break
             self._work_emitted(person)
         self._settle(person, until)
-
-    def _work_emitted(self, person: Person) -> None:
-        shopper = person.shopper
-        while emitted := sorted(shopper.outcome.emitted, key=lambda one: (one.time, one.id)):
-            shopper.outcome.emitted = []
-            self._settle(person, emitted[0].time - _TICK)
-            self._happen(person, [event_of(one, _NOBODY, one.time) for one in emitted])
 
     def _new_person(self, id: int) -> Person:
         plain = super()._new_person(id)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from engine.core.segments import Standing, touch_of
 from engine.language.segment_lists import StaticList
 from engine.language.segments import SegmentSet
 from engine.model.segment import Segment
+from engine.runtime.replay import Replay
 from engine.runtime.segments.search import search
 from engine.runtime.shell import Shell
 from engine.store import segment_desk
@@ -62,6 +64,13 @@ def put(shell: Shell, found: Mapping[str, Segment]) -> None:
         segment_desk.keep_lists(connection, LISTS)
     for _ in range(2):
         search(shell)
+
+
+class Unscored(Replay):
+    """As a simulation of a recording: nobody has RFM scores, for there is no shop to measure."""
+
+    def _scales(self, first: datetime, end: datetime) -> Iterator[datetime]:
+        return iter(())
 
 
 def files(found: Mapping[str, Segment]) -> SegmentSet:

@@ -55,6 +55,7 @@ from tests.property.journey_texts import journeys
 from tests.property.segment_shops import (
     LISTS,
     NAMES,
+    Unscored,
     files,
     put,
     segments,
@@ -148,7 +149,7 @@ def test_they_agree_on_who_is_in_which_segment_and_what_that_starts(
     simulation = simulation_of(written, POLICY, shop, observer=seen)
     simulated = simulation.run(in_order, UNTIL)
 
-    replay = Replay(emptied(database), written, POLICY, segments=files(kept))
+    replay = Unscored(emptied(database), written, POLICY, segments=files(kept))
     assert replay.run([one.event for one in told], UNTIL) == simulated
     assert replay.refused == 0
     runs, traces, merged = stored_runs(database)
