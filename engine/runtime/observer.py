@@ -54,8 +54,8 @@ class Observer:
     """
 
     def happened(self, shopper: Shopper, event: Event) -> None:
-        """``event`` is about to be worked: all that fell due before it has been. Or it is a calendar
-        that the shopper reaches, and its journey does not mean them."""
+        """``event`` is about to be worked: all that fell due before it has been. Or the shopper
+        reaches a calendar whose journey does not mean them."""
 
     def about(self, shopper: Shopper) -> None:
         """Whose decisions and judgements come next."""
