@@ -275,6 +275,9 @@ class Simulation:
                 person.names.append(name)
         for gone in resolution.merged:
             self._merge(gone, id, event.time)
+        if resolution.merged:  # all of them first: of runs that are doubled one is left to stop
+            after_merge(self.book, person.shopper)
+            self._settle(person, event.time - _TICK)
         return person
 
     def _new_person(self, id: int) -> Person:
@@ -310,8 +313,6 @@ class Simulation:
         into.sent += gone.sent
         kept = merged_consents(into.consents.values(), gone.consents.values())
         into.consents = {(c.channel, c.topic): c for c in kept}
-        after_merge(self.book, one)
-        self._settle(into, at - _TICK)
 
     def _settle(self, person: Person, now: datetime) -> None:
         """Take in what the core decided, and put what is due by ``now`` through the gate."""

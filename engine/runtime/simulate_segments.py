@@ -225,7 +225,6 @@ class SegmentSimulation(Simulation):
         gone, into = _member(self._people[gone_id]), _member(self._people[into_id])
         super()._merge(gone_id, into_id, at)
         into.take(gone)
-        into.look_ahead()
 
     def _take_in(self, person: Person, outcome: Outcome) -> None:
         self.members.note_runs(_member(person), outcome.enrollments)
