@@ -1,4 +1,4 @@
-"""Who is who: from the identifiers of events to profiles, in order of arrival.
+"""Who is who: from the identifiers of events to profiles, in the order given.
 
 All identifiers of one event are one shopper's. Where they lead to two profiles, the two are
 one and are merged. The exception is the anonymous id, which belongs to a browser: when a
@@ -41,7 +41,7 @@ def resolve(
     accounts: Mapping[int, Set[str]],
     occupied: Set[int] = frozenset(),
 ) -> Resolution:
-    """Resolve ``events`` in order of arrival.
+    """Resolve ``events`` in the order given.
 
     ``known``     identifier -> profile, as stored, for every identifier of the events.
     ``accounts``  profile -> its ``user:`` identifiers, for every profile in ``known``.

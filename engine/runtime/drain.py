@@ -187,6 +187,8 @@ def _decode_rows(connection: Connection, rows: list[Taken]) -> _Batch:
     if known:
         batch.duplicates += len(known)
         batch.events = [event for event in batch.events if event.id not in known]
+    # Not as they came: that order is not kept, and a replay must find the same shoppers (P8).
+    batch.events.sort(key=lambda event: event.order_key)
     return batch
 
 
@@ -224,7 +226,7 @@ def _work(
         )
         worked = []
         for id, shopper in shoppers.items():
-            events = sorted(mine.get(id, ()), key=lambda event: event.order_key)
+            events = mine.get(id, [])
             untouched = Shopper(profiles[id])
             happened: list[tuple[Event | None, Profile, datetime]] = []
             try:
