@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from engine.core.book import JourneyBook
-from engine.core.shopper import Shopper
+from engine.core.consent import merged_consents
+from engine.core.profiles import merged_profiles
+from engine.core.shopper import Run, Shopper
 from engine.model.enrollment import Enrollment
 from engine.model.message import Message, Sent
 from engine.model.profile import Consent
@@ -108,8 +112,31 @@ class Person:
         self.shopper.runs = runs
         self.runs_kept = max(_FEW_RUNS, 2 * len(runs))
 
+    def join(self, gone: Person) -> None:
+        """Be one with another half of the same shopper."""
+        self.names += gone.names
+        one, other = self.shopper, gone.shopper
+        one.profile = merged_profiles(one.profile, other.profile)
+        one.history.take(other.history)
+        one.triggers.update(other.triggers)
+        for place, last in other.runs.items():
+            mine = one.runs.get(place)
+            if mine is None or last.started_at > mine.started_at:
+                one.runs[place] = Run(last.started_at, last.active or bool(mine and mine.active))
+        ended = _doubled(one, other)
+        for run in other.live.values():
+            if run.id not in ended:
+                one.live[run.id] = msgspec.structs.replace(run, profile_id=one.profile.id)
+        for run_id in ended:
+            one.live.pop(run_id, None)
+        both = self.waiting + gone.waiting
+        self.waiting = tuple(m for m in both if m.enrollment_id not in ended)
+        self.sent += gone.sent
+        kept = merged_consents(self.consents.values(), gone.consents.values())
+        self.consents = {(c.channel, c.topic): c for c in kept}
 
-def doubled(one: Shopper, other: Shopper) -> set[str]:
+
+def _doubled(one: Shopper, other: Shopper) -> set[str]:
     """Of two active runs of the same journey and key, the one that began later."""
     mine = {(r.journey, r.key): r for r in one.live.values() if r.status == "active"}
     ended: set[str] = set()

@@ -17,17 +17,17 @@ import msgspec
 
 from engine.core.book import JourneyBook, open_book
 from engine.core.calendar import may_begin, means, next_reached
-from engine.core.consent import consents_of, merged_consents, stricter
+from engine.core.consent import consents_of, stricter
 from engine.core.coupons import StandIns
 from engine.core.decision import Outcome
 from engine.core.emitted import event_of
 from engine.core.gate import Verdict, judge, uncapped
 from engine.core.identity import resolve
 from engine.core.ids import profile_id
-from engine.core.profiles import ORDER, absorb, merged_profiles
+from engine.core.profiles import ORDER, absorb
 from engine.core.react import after_merge, on_event, on_timers
 from engine.core.refusals import MEANINGS, NO_ADDRESS
-from engine.core.shopper import Run, Shopper
+from engine.core.shopper import Shopper
 from engine.model.event import Event
 from engine.model.journey import WITHOUT, Journey
 from engine.model.message import Message
@@ -36,7 +36,7 @@ from engine.model.profile import Profile
 from engine.runtime.keepsakes import Keepsakes, Remembered
 from engine.runtime.looks import changes_judgement
 from engine.runtime.observer import Fault, Observer, Reused, Tally, Untraced, undisturbed
-from engine.runtime.person import Person, doubled
+from engine.runtime.person import Person
 
 __all__ = ["Observer", "Simulation", "Tally", "undisturbed"]
 
@@ -293,26 +293,7 @@ class Simulation:
             self.observer.merged(gone_id, into_id)
         for name in gone.names:
             self._who[name] = into_id
-        into.names += gone.names
-        one, other = into.shopper, gone.shopper
-        one.profile = merged_profiles(one.profile, other.profile)
-        one.history.take(other.history)
-        one.triggers.update(other.triggers)
-        for place, last in other.runs.items():
-            mine = one.runs.get(place)
-            if mine is None or last.started_at > mine.started_at:
-                one.runs[place] = Run(last.started_at, last.active or bool(mine and mine.active))
-        ended = doubled(one, other)
-        for run in other.live.values():
-            if run.id not in ended:
-                one.live[run.id] = msgspec.structs.replace(run, profile_id=into_id)
-        for run_id in ended:
-            one.live.pop(run_id, None)
-        both = into.waiting + gone.waiting
-        into.waiting = tuple(m for m in both if m.enrollment_id not in ended)
-        into.sent += gone.sent
-        kept = merged_consents(into.consents.values(), gone.consents.values())
-        into.consents = {(c.channel, c.topic): c for c in kept}
+        into.join(gone)
 
     def _settle(self, person: Person, now: datetime) -> None:
         """Take in what the core decided, and put what is due by ``now`` through the gate."""
